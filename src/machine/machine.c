@@ -1,0 +1,429 @@
+#include "machine/machine.h"
+#include "base/alloc.h"
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "base/fs.h"
+#include "base/name.h"
+#include "hypervisor/draw.h"
+#include "machine/record.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <unistd.h>
+
+enum { VM_LOCK_MS = 10000 };
+
+int machine_env_open(struct machine_env *env, bool want_create, struct vmm_error **errp)
+{
+    struct machine_env e = {0};
+    int r = home_open(&e.home, want_create, errp);
+    if (r < 0)
+        return r;
+    const char *backend = getenv("VMCTL_BACKEND");
+    r = vmm_hypervisor_new(
+        &(struct vmm_hypervisor_opts){
+            .data_dir = e.home.root, .noop_only = backend && strcmp(backend, "noop") == 0},
+        &e.hypervisor,
+        errp);
+    if (r < 0) {
+        home_done(&e.home);
+        return r;
+    }
+    *env = e;
+    return 0;
+}
+
+void machine_env_done(struct machine_env *env)
+{
+    vmm_hypervisor_free(env->hypervisor);
+    home_done(&env->home);
+    *env = (struct machine_env){0};
+}
+
+/* A VM's lock lies beside its folder, because the folder comes and goes. */
+struct vm_lock {
+    int fd;
+    char *path;
+};
+
+static void vm_unlock(struct vm_lock *lock)
+{
+    if (lock->fd >= 0)
+        fs_unlock_and_remove(lock->fd, lock->path);
+    free(lock->path);
+    *lock = (struct vm_lock){.fd = -1};
+}
+
+#define cleanup_vm_lock __attribute__((cleanup(vm_unlock)))
+
+static int vm_lock_take(
+    struct machine_env *env, const char *name, struct vm_lock *ret_lock, struct vmm_error **errp)
+{
+    int r = name_check("VM", name, errp);
+    if (r < 0)
+        return r;
+    cleanup_free char *path = xasprintf("%s/.%s.lock", env->home.vms, name);
+    pid_t holder = 0;
+    const int fd = fs_lock(path, deadline_in_ms(VM_LOCK_MS), &holder);
+    if (fd == -ETIMEDOUT)
+        return vmm_fail(errp,
+            &(struct diag){.code = VMM_E_VM_BUSY},
+            "VM \"%s\" is being worked on by process %ld",
+            name,
+            (long)holder);
+    if (fd == -ENOENT) /* no data folder yet: no VM either */
+        return vmm_fail(errp, &(struct diag){.code = VMM_E_VM_NOT_FOUND}, "there is no VM \"%s\"", name);
+    if (fd < 0)
+        return vmm_fail_io(errp, -fd, "lock", path);
+    *ret_lock = (struct vm_lock){.fd = fd, .path = TAKE_PTR(path)};
+    return 0;
+}
+
+/* Deletes everything of a VM, its record last. Can be done again at any point: the record says what
+ * is under way until the very end. Wants the lock. */
+static int erase(struct machine_env *env, struct vmm_handle *vm, struct vmm_error **errp)
+{
+    vm->recorded_state = VMM_STATE_DESTROYED;
+    int r = store_put(&env->home, vm, errp);
+    if (r < 0 && errp && *errp && vmm_error_code(*errp) == VMM_E_HOST_NO_SPACE) {
+        /* Deleting is what helps on a full disk, so it goes on without the note. */
+        vmm_error_free(TAKE_PTR(*errp));
+        r = 0;
+    }
+    if (r == 0)
+        r = vmm_hypervisor_destroy(env->hypervisor, vm, errp);
+    return r < 0 ? r : store_remove(&env->home, vm->name, errp);
+}
+
+/* Whoever was making or deleting it is gone (we hold the lock): roll back or forward. */
+static bool is_half_done(const struct vmm_handle *vm)
+{
+    return vm->recorded_state == VMM_STATE_PREPARING || vm->recorded_state == VMM_STATE_DESTROYED;
+}
+
+/* The VM as it is, after what was half done is cleared away. Wants the lock. */
+static int open_settled(struct machine_env *env, const char *name, struct vmm_handle **ret_vm,
+    struct vmm_error **errp)
+{
+    cleanup_handle struct vmm_handle *vm = NULL;
+    int r = store_find(&env->home, name, &vm, errp);
+    if (r < 0)
+        return r;
+    if (is_half_done(vm)) {
+        r = erase(env, vm, errp);
+        return r < 0 ? r
+                     : vmm_fail(errp,
+                           &(struct diag){.code = VMM_E_VM_NOT_FOUND,
+                               .help = "What an interrupted command had left of it was cleared away."},
+                           "there is no VM \"%s\"",
+                           name);
+    }
+    *ret_vm = TAKE_PTR(vm);
+    return 0;
+}
+
+/* ---- create ------------------------------------------------------------------------------ */
+
+struct reserve {
+    const struct vmm_spec *spec;
+    bool wants_port;
+    char id[37];
+    char mac[18];
+    uint16_t port;
+    bool is_half_done; /* out: there is a record, and its maker is gone */
+};
+
+static bool port_is_promised(const json_t *records, uint16_t port)
+{
+    const char *name;
+    json_t *record;
+    json_object_foreach((json_t *)records, name, record)
+    {
+        if (json_get_integer(record, "ssh_host_port", 1, UINT16_MAX, 0) == port)
+            return true;
+    }
+    return false;
+}
+
+static bool mac_is_promised(const json_t *records, const char *mac)
+{
+    const char *name;
+    json_t *record;
+    json_object_foreach((json_t *)records, name, record)
+    {
+        const char *other = json_get_string(record, "mac_addr");
+        if (other && strcasecmp(other, mac) == 0)
+            return true;
+    }
+    return false;
+}
+
+static int promise_port(const json_t *records, const char *name, uint16_t *ret_port, struct vmm_error **errp)
+{
+    struct port_walk walk = port_walk_start(name);
+    uint16_t port;
+    while ((port = port_walk_next(&walk))) {
+        /* Somebody else on this host may listen there or have it reserved. */
+        if (!port_is_promised(records, port) && port_is_free(port)) {
+            *ret_port = port;
+            return 0;
+        }
+    }
+    return vmm_fail(errp,
+        &(struct diag){.code = VMM_E_HOST_PORT, .help = "Destroy VMs that are no longer needed."},
+        "no ssh port is left for VM \"%s\"",
+        name);
+}
+
+/* Under the registry's lock: the name, id, MAC and port are this VM's from here on. */
+static int reserve_record(const struct home *home, json_t *records, void *arg, struct vmm_error **errp)
+{
+    struct reserve *reserve = arg;
+    const char *name = reserve->spec->name;
+    if (json_object_get(records, name)) {
+        cleanup_free char *help =
+            xasprintf("Use another name, or run `vmctl destroy %s` first.", name);
+        return vmm_fail(errp,
+            &(struct diag){.code = VMM_E_VM_EXISTS, .help = help},
+            "there is a VM \"%s\" already",
+            name);
+    }
+    do {
+        draw_uuid(reserve->id);
+        mac_from_uuid(reserve->id, reserve->mac);
+    } while (mac_is_promised(records, reserve->mac));
+    if (reserve->wants_port) {
+        const int r = promise_port(records, name, &reserve->port, errp);
+        if (r < 0)
+            return r;
+    }
+    struct vmm_handle vm = {
+        .id = reserve->id,
+        .name = (char *)name,
+        .work_dir = path_join(home->vms, name),
+        .recorded_state = VMM_STATE_PREPARING,
+        .vcpus = reserve->spec->vcpus,
+        .memory_mib = reserve->spec->memory_mib,
+        .network = reserve->spec->network,
+        .mac_addr = reserve->mac,
+        .ssh_host_port = reserve->port,
+    };
+    json_put(records, name, record_encode(&vm));
+    free(vm.work_dir);
+    return 0;
+}
+
+/* A record left by a create or destroy that was killed is no VM: it goes before we look for room. */
+static int clear_half_done(struct machine_env *env, const char *name, struct vmm_error **errp)
+{
+    cleanup_handle struct vmm_handle *vm = NULL;
+    cleanup_error struct vmm_error *error = NULL;
+    if (store_find(&env->home, name, &vm, &error) < 0)
+        return 0; /* none, or the reservation below meets the same trouble and tells it */
+    return is_half_done(vm) ? erase(env, vm, errp) : 0;
+}
+
+int machine_create(struct machine_env *env, const struct vmm_spec *spec, const char *vmfile_path,
+    struct vmm_handle **ret_vm, struct vmm_error **errp)
+{
+    cleanup_vm_lock struct vm_lock lock = {.fd = -1};
+    struct reserve reserve = {
+        .spec = spec,
+        .wants_port = spec->network.kind == VMM_NETWORK_USER &&
+                      hypervisor_default_backend(env->hypervisor) == VMM_BACKEND_QEMU,
+    };
+    int r = vm_lock_take(env, spec->name, &lock, errp);
+    if (r == 0)
+        r = clear_half_done(env, spec->name, errp);
+    if (r == 0)
+        r = store_change(&env->home, reserve_record, &reserve, errp);
+    if (r < 0)
+        return r;
+
+    cleanup_handle struct vmm_handle *vm = NULL;
+    r = hypervisor_prepare(env->hypervisor,
+        spec,
+        &(struct hypervisor_reservation){
+            .id = reserve.id, .mac_addr = reserve.mac, .ssh_host_port = reserve.port},
+        &vm,
+        errp);
+    if (r < 0) {
+        (void)store_remove(&env->home, spec->name, NULL);
+        return r;
+    }
+    vm->vmfile_path = xstrdup_or_null(vmfile_path);
+    r = store_put(&env->home, vm, errp);
+    if (r < 0) {
+        (void)vmm_hypervisor_destroy(env->hypervisor, vm, NULL);
+        (void)store_remove(&env->home, spec->name, NULL);
+        return r;
+    }
+    *ret_vm = TAKE_PTR(vm);
+    return 0;
+}
+
+/* ---- start, stop, destroy ---------------------------------------------------------------- */
+
+int machine_start(
+    struct machine_env *env, const char *name, struct vmm_handle **ret_vm, struct vmm_error **errp)
+{
+    cleanup_vm_lock struct vm_lock lock = {.fd = -1};
+    cleanup_handle struct vmm_handle *vm = NULL;
+    int r = vm_lock_take(env, name, &lock, errp);
+    if (r == 0)
+        r = open_settled(env, name, &vm, errp);
+    if (r < 0)
+        return r;
+    enum vmm_state state;
+    r = vmm_hypervisor_state(env->hypervisor, vm, &state, errp);
+    if (r < 0)
+        return r;
+    if (state != VMM_STATE_PREPARED && state != VMM_STATE_STOPPED) {
+        cleanup_free char *help = state == VMM_STATE_SUSPENDED
+                                      ? xasprintf("Run `vmctl resume %s`.", name)
+                                      : xasprintf("Run `vmctl stop %s` first.", name);
+        return vmm_fail(errp,
+            &(struct diag){.code = VMM_E_VM_STATE, .help = help},
+            "VM \"%s\" cannot be started: it is %s",
+            name,
+            vmm_state_name(state));
+    }
+    r = vmm_hypervisor_start(env->hypervisor, vm, errp);
+    if (r == 0)
+        r = store_put(&env->home, vm, errp);
+    if (r < 0)
+        return r;
+    *ret_vm = TAKE_PTR(vm);
+    return 0;
+}
+
+int machine_stop(struct machine_env *env, const char *name, int64_t timeout_ms, bool *ret_was_running,
+    struct vmm_error **errp)
+{
+    cleanup_vm_lock struct vm_lock lock = {.fd = -1};
+    cleanup_handle struct vmm_handle *vm = NULL;
+    int r = vm_lock_take(env, name, &lock, errp);
+    if (r == 0)
+        r = open_settled(env, name, &vm, errp);
+    if (r < 0)
+        return r;
+    enum vmm_state state;
+    r = vmm_hypervisor_state(env->hypervisor, vm, &state, errp);
+    if (r < 0)
+        return r;
+    const bool is_up = state != VMM_STATE_PREPARED && state != VMM_STATE_STOPPED;
+    if (ret_was_running)
+        *ret_was_running = is_up;
+    if (!is_up)
+        return 0;
+    r = vmm_hypervisor_stop(env->hypervisor, vm, timeout_ms, errp);
+    if (r < 0)
+        return r;
+    vm->recorded_state = VMM_STATE_STOPPED;
+    cleanup_error struct vmm_error *error = NULL;
+    r = store_put(&env->home, vm, &error);
+    /* It is stopped, which the next look finds out by itself: a full disk must not make that fail. */
+    if (r < 0 && vmm_error_code(error) != VMM_E_HOST_NO_SPACE) {
+        if (errp)
+            *errp = TAKE_PTR(error);
+        return r;
+    }
+    return 0;
+}
+
+/* Suspend and resume: from exactly one state to another. */
+static int switch_state(struct machine_env *env, const char *name, enum vmm_state from, enum vmm_state to,
+    int (*act)(struct vmm_hypervisor *, struct vmm_handle *, struct vmm_error **), const char *verb,
+    struct vmm_error **errp)
+{
+    cleanup_vm_lock struct vm_lock lock = {.fd = -1};
+    cleanup_handle struct vmm_handle *vm = NULL;
+    enum vmm_state state;
+    int r = vm_lock_take(env, name, &lock, errp);
+    if (r == 0)
+        r = open_settled(env, name, &vm, errp);
+    if (r == 0)
+        r = vmm_hypervisor_state(env->hypervisor, vm, &state, errp);
+    if (r < 0)
+        return r;
+    if (state != from)
+        return vmm_fail(errp,
+            &(struct diag){.code = VMM_E_VM_STATE, .help = "`vmctl list` shows the state of every VM."},
+            "VM \"%s\" cannot be %s: it is %s",
+            name,
+            verb,
+            vmm_state_name(state));
+    r = act(env->hypervisor, vm, errp);
+    if (r < 0)
+        return r;
+    vm->recorded_state = to;
+    return store_put(&env->home, vm, errp);
+}
+
+int machine_suspend(struct machine_env *env, const char *name, struct vmm_error **errp)
+{
+    return switch_state(
+        env, name, VMM_STATE_RUNNING, VMM_STATE_SUSPENDED, vmm_hypervisor_suspend, "suspended", errp);
+}
+
+int machine_resume(struct machine_env *env, const char *name, struct vmm_error **errp)
+{
+    return switch_state(
+        env, name, VMM_STATE_SUSPENDED, VMM_STATE_RUNNING, vmm_hypervisor_resume, "resumed", errp);
+}
+
+int machine_destroy(struct machine_env *env, const char *name, struct vmm_error **errp)
+{
+    cleanup_vm_lock struct vm_lock lock = {.fd = -1};
+    cleanup_handle struct vmm_handle *vm = NULL;
+    int r = vm_lock_take(env, name, &lock, errp);
+    if (r == 0)
+        r = store_find(&env->home, name, &vm, errp);
+    return r < 0 ? r : erase(env, vm, errp);
+}
+
+/* ---- looking ----------------------------------------------------------------------------- */
+
+int machine_look(struct machine_env *env, const char *name, struct vmm_handle **ret_vm,
+    enum vmm_state *ret_state, struct vmm_error **errp)
+{
+    cleanup_handle struct vmm_handle *vm = NULL;
+    int r = store_find(&env->home, name, &vm, errp);
+    if (r == 0)
+        r = vmm_hypervisor_state(env->hypervisor, vm, ret_state, errp);
+    if (r < 0)
+        return r;
+    const int64_t pid = hypervisor_live_pid(env->hypervisor, vm);
+    vm->pid = pid;
+    *ret_vm = TAKE_PTR(vm);
+    return 0;
+}
+
+int machine_list(struct machine_env *env, struct machine_listing *ret, struct vmm_error **errp)
+{
+    struct machine_listing l = {0};
+    int r = store_read(&env->home, &l.store, errp);
+    if (r < 0)
+        return r;
+    l.states = xcalloc(l.store.count, sizeof(*l.states));
+    for (size_t i = 0; r == 0 && i < l.store.count; i++) {
+        struct vmm_handle *vm = l.store.vms[i];
+        r = vmm_hypervisor_state(env->hypervisor, vm, &l.states[i], errp);
+        vm->pid = hypervisor_live_pid(env->hypervisor, vm);
+    }
+    if (r < 0) {
+        machine_listing_done(&l);
+        return r;
+    }
+    *ret = l;
+    return 0;
+}
+
+void machine_listing_done(struct machine_listing *l)
+{
+    store_snapshot_done(&l->store);
+    free(l->states);
+    *l = (struct machine_listing){0};
+}
