@@ -28,6 +28,7 @@ char *buf_reserve(struct buf *b, size_t extra)
             cap = cap > SIZE_MAX / 2 ? need : cap * 2;
         b->p = xrealloc(b->p, cap, 1);
         b->cap = cap;
+        b->p[b->n] = '\0';
     }
     return b->p + b->n;
 }

@@ -116,8 +116,11 @@ void ladder_reach(struct ladder *l, enum rung rung)
 
 static void judge(struct ladder *l, const struct buf *line)
 {
+    /* "Welcome to GRUB!" welcomes to no userspace. */
+    const bool is_loader = holds(line, "GRUB");
     for (size_t i = 0; i < sizeof(signs) / sizeof(*signs); i++) {
-        if (signs[i].rung > l->rung && holds(line, signs[i].text))
+        if (signs[i].rung > l->rung && holds(line, signs[i].text) &&
+            (!is_loader || signs[i].rung <= RUNG_LOADER))
             l->rung = signs[i].rung;
     }
     for (size_t i = 0; !l->dead && i < sizeof(ends) / sizeof(*ends); i++) {
