@@ -31,7 +31,7 @@ static const struct {
 #undef X
 };
 
-static struct vmm_error *error_new(const struct diag *d, const char *fmt, va_list ap)
+__attribute__((format(printf, 2, 0))) static struct vmm_error *error_new(const struct diag *d, const char *fmt, va_list ap)
 {
     struct vmm_error *e = xcalloc(1, sizeof(*e));
     e->code = d->code;

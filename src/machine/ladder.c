@@ -77,7 +77,6 @@ static const struct {
     {"userspace up", RUNG_USERSPACE},
     {"OpenRC ", RUNG_USERSPACE},
     {"INIT: version", RUNG_USERSPACE},
-    {" login:", RUNG_USERSPACE},
     {"ci-info: |", RUNG_NETWORK},
     {"lease of ", RUNG_NETWORK}, /* udhcpc: "lease of 10.0.2.15 obtained" */
     {"bound to ", RUNG_NETWORK}, /* dhclient: "bound to 10.0.2.15 -- renewal in" */
@@ -114,15 +113,22 @@ void ladder_reach(struct ladder *l, enum rung rung)
         l->rung = rung;
 }
 
-static void judge(struct ladder *l, const struct buf *line)
+/* Only a whole line tells a rung ("Welcome to GRUB!" is no "Welcome to Debian"). */
+static void judge_line(struct ladder *l, const struct buf *line)
 {
-    /* "Welcome to GRUB!" welcomes to no userspace. */
     const bool is_loader = holds(line, "GRUB");
     for (size_t i = 0; i < sizeof(signs) / sizeof(*signs); i++) {
         if (signs[i].rung > l->rung && holds(line, signs[i].text) &&
             (!is_loader || signs[i].rung <= RUNG_LOADER))
             l->rung = signs[i].rung;
     }
+}
+
+/* Prompts have no newline, so these are looked for in what there is of a line. */
+static void judge_prompt(struct ladder *l, const struct buf *line)
+{
+    if (holds(line, " login:"))
+        ladder_reach(l, RUNG_USERSPACE);
     for (size_t i = 0; !l->dead && i < sizeof(ends) / sizeof(*ends); i++) {
         if (holds(line, ends[i].text)) {
             l->dead = ends[i].reason;
@@ -145,7 +151,8 @@ void ladder_console(struct ladder *l, const char *p, size_t n)
     l->console_bytes += n;
     for (size_t i = 0; i < n; i++) {
         if (p[i] == '\n') {
-            judge(l, &l->line);
+            judge_line(l, &l->line);
+            judge_prompt(l, &l->line);
             if (l->line.n)
                 keep_line(l);
             buf_clear(&l->line);
@@ -153,7 +160,7 @@ void ladder_console(struct ladder *l, const char *p, size_t n)
             buf_addc(&l->line, p[i]);
         }
     }
-    judge(l, &l->line); /* a prompt has no newline */
+    judge_prompt(l, &l->line);
 }
 
 void ladder_event(struct ladder *l, const json_t *event)
@@ -164,7 +171,8 @@ void ladder_event(struct ladder *l, const json_t *event)
     if (kind && strcmp(kind, "firmware") == 0 && text) {
         ladder_reach(l, RUNG_FIRMWARE);
         const struct buf line = {.p = (char *)text, .n = strlen(text)};
-        judge(l, &line);
+        judge_line(l, &line);
+        judge_prompt(l, &line);
     }
     if (kind && strcmp(kind, "qmp") == 0 && name && strcmp(name, "RESET") == 0 && l->rung > RUNG_FIRMWARE)
         l->rung = RUNG_FIRMWARE;

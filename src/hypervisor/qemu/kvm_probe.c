@@ -12,7 +12,7 @@
 #include <linux/kvm.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -65,13 +65,14 @@ static int enter_long_mode(int vcpu)
 
 static int set_cpuid(int kvm, int vcpu)
 {
-    struct {
-        struct kvm_cpuid2 head;
-        struct kvm_cpuid_entry2 entries[CPUID_ENTRIES];
-    } cpuid = {.head.nent = CPUID_ENTRIES};
-    return ioctl(kvm, KVM_GET_SUPPORTED_CPUID, &cpuid) < 0 || ioctl(vcpu, KVM_SET_CPUID2, &cpuid) < 0
-               ? -1
-               : 0;
+    struct kvm_cpuid2 *cpuid = calloc(1, sizeof(*cpuid) + CPUID_ENTRIES * sizeof(*cpuid->entries));
+    if (!cpuid)
+        return -1;
+    cpuid->nent = CPUID_ENTRIES;
+    const bool is_set =
+        ioctl(kvm, KVM_GET_SUPPORTED_CPUID, cpuid) == 0 && ioctl(vcpu, KVM_SET_CPUID2, cpuid) == 0;
+    free(cpuid);
+    return is_set ? 0 : -1;
 }
 
 static void load_guest(uint8_t *memory)
