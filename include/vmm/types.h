@@ -99,6 +99,7 @@ struct vmm_handle {
     char *ssh_private_key_path; /* absolute; NULL: see vmm_ssh_config */
     bool host_key_is_seeded;    /* the guest was given a host key that known_hosts pins */
     char *vmfile_path;          /* the file that defines it; NULL: none */
+    bool setup_pending;         /* `up` has not yet run all its steps in it: the next `up` goes on */
     char *extra_json;           /* fields a newer version wrote, kept as they are */
 };
 

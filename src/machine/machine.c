@@ -266,8 +266,8 @@ int machine_create(struct machine_env *env, const struct vmm_spec *spec, const c
 
 /* ---- start, stop, destroy ---------------------------------------------------------------- */
 
-int machine_start(
-    struct machine_env *env, const char *name, struct vmm_handle **ret_vm, struct vmm_error **errp)
+int machine_start(struct machine_env *env, const char *name, bool with_setup,
+    struct vmm_handle **ret_vm, struct vmm_error **errp)
 {
     cleanup_vm_lock struct vm_lock lock = {.fd = -1};
     cleanup_handle struct vmm_handle *vm = NULL;
@@ -290,13 +290,36 @@ int machine_start(
             name,
             vmm_state_name(state));
     }
-    r = vmm_hypervisor_start(env->hypervisor, vm, errp);
+    if (vm->setup_pending != with_setup) {
+        /* Before the boot: whoever finds it running after a crash must know what is left to do. */
+        vm->setup_pending = with_setup;
+        r = store_put(&env->home, vm, errp);
+    }
+    if (r == 0)
+        r = vmm_hypervisor_start(env->hypervisor, vm, errp);
     if (r == 0)
         r = store_put(&env->home, vm, errp);
     if (r < 0)
         return r;
     *ret_vm = TAKE_PTR(vm);
     return 0;
+}
+
+static int clear_pending(const struct home *home, json_t *records, void *arg, struct vmm_error **errp)
+{
+    (void)home;
+    (void)errp;
+    const struct vmm_handle *vm = arg;
+    json_t *record = json_object_get(records, vm->name);
+    const char *id = json_get_string(record, "id");
+    if (id && strcmp(id, vm->id) == 0) /* destroyed and made anew meanwhile: another VM */
+        json_object_del(record, "setup_pending");
+    return 0;
+}
+
+int machine_setup_done(struct machine_env *env, const struct vmm_handle *vm, struct vmm_error **errp)
+{
+    return vm->setup_pending ? store_change(&env->home, clear_pending, (void *)vm, errp) : 0;
 }
 
 int machine_stop(struct machine_env *env, const char *name, int64_t timeout_ms, bool *ret_was_running,

@@ -24,9 +24,11 @@ void machine_env_done(struct machine_env *env);
 int machine_create(struct machine_env *env, const struct vmm_spec *spec, const char *vmfile_path,
     struct vmm_handle **ret_vm, struct vmm_error **errp);
 
-/* Boots it; one that runs already is VMM_E_VM_STATE. The caller owns the handle. */
-int machine_start(struct machine_env *env, const char *name, struct vmm_handle **ret_vm,
-    struct vmm_error **errp);
+/* Boots it; one that runs already is VMM_E_VM_STATE. `with_setup`: steps are to be run in it, and
+ * until machine_setup_done says so they have not all been. The caller owns the handle. */
+int machine_start(struct machine_env *env, const char *name, bool with_setup,
+    struct vmm_handle **ret_vm, struct vmm_error **errp);
+int machine_setup_done(struct machine_env *env, const struct vmm_handle *vm, struct vmm_error **errp);
 
 /* `*ret_was_running` may be NULL. A VM that does not run is no error. */
 int machine_stop(struct machine_env *env, const char *name, int64_t timeout_ms, bool *ret_was_running,

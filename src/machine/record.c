@@ -13,7 +13,7 @@ static const char *const known_keys[] = {
     "id", "name", "backend", "state", "work_dir", "image_path", "image_format", "overlay_path",
     "seed_iso_path", "pid", "pid_start_ticks", "boot_id", "qmp_socket", "console_socket", "vnc_addr",
     "vcpus", "memory_mb", "disk_gb", "network", "ssh_host_port", "mac_addr", "accel", "accel_used",
-    "ssh", "host_key_is_seeded", "vmfile_path",
+    "ssh", "host_key_is_seeded", "vmfile_path", "setup_pending",
 };
 
 static bool is_known(const char *key)
@@ -111,6 +111,7 @@ struct vmm_handle *record_decode(const char *name, const json_t *record, const c
     vm->ssh_private_key_path = copy_string(ssh, "private_key_path");
     vm->host_key_is_seeded = json_get_bool(record, "host_key_is_seeded", false);
     vm->vmfile_path = copy_string(record, "vmfile_path");
+    vm->setup_pending = json_get_bool(record, "setup_pending", false);
     vm->extra_json = unknown_fields(record);
     return vm;
 }
@@ -167,5 +168,7 @@ json_t *record_encode(const struct vmm_handle *vm)
     }
     json_put_bool(record, "host_key_is_seeded", vm->host_key_is_seeded);
     json_put_string(record, "vmfile_path", vm->vmfile_path);
+    if (vm->setup_pending)
+        json_put_bool(record, "setup_pending", true);
     return record;
 }

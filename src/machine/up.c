@@ -101,15 +101,17 @@ static int check_cancelled(const struct worker *w, struct vmm_error **errp)
         w->item->spec->name);
 }
 
-/* What there is of the VM already. NOT_FOUND is no error here: `*ret_exists` says. */
-static int look(struct worker *w, bool *ret_exists, enum vmm_state *ret_state, struct vmm_error **errp)
+/* What there is of the VM already; *ret_vm stays NULL when there is nothing to go on with. */
+static int look(struct worker *w, struct vmm_handle **ret_vm, enum vmm_state *ret_state, struct vmm_error **errp)
 {
     struct vmm_error *error = NULL;
     cleanup_handle struct vmm_handle *vm = NULL;
     const int r = machine_look(w->run->env, w->item->spec->name, &vm, ret_state, &error);
-    *ret_exists = r == 0 && *ret_state != VMM_STATE_PREPARING && *ret_state != VMM_STATE_DESTROYED;
-    if (r == 0)
+    if (r == 0) {
+        if (*ret_state != VMM_STATE_PREPARING && *ret_state != VMM_STATE_DESTROYED)
+            *ret_vm = TAKE_PTR(vm);
         return 0;
+    }
     if (vmm_error_code(error) == VMM_E_VM_NOT_FOUND) {
         vmm_error_free(error);
         return 0;
@@ -126,6 +128,25 @@ static int create(struct worker *w, struct vmm_error **errp)
     return machine_create(w->run->env, w->item->spec, w->item->vmfile_path, &made, errp);
 }
 
+static bool has_steps(const struct worker *w)
+{
+    return !w->run->opts->no_provision && w->item->provision_count > 0;
+}
+
+static int log_in(struct worker *w, const struct vmm_handle *vm, struct ssh_session **ret_session,
+    struct vmm_error **errp)
+{
+    if (!w->item->spec->has_ssh || w->run->opts->no_wait)
+        return 0;
+    return wait_login(w->run->env,
+        vm,
+        NULL,
+        &(struct wait_opts){
+            .on_progress = on_progress, .arg = w, .cancel_fd = w->run->opts->cancel_fd},
+        ret_session,
+        errp);
+}
+
 /* Boot and login, within the host's boots at a time. */
 static int boot(struct worker *w, struct vmm_handle **ret_vm, struct ssh_session **ret_session,
     struct vmm_error **errp)
@@ -137,17 +158,11 @@ static int boot(struct worker *w, struct vmm_handle **ret_vm, struct ssh_session
     int r = check_cancelled(w, errp);
     if (r == 0) {
         tell(w, "starting");
-        r = machine_start(run->env, w->item->spec->name, ret_vm, errp);
+        r = machine_start(run->env, w->item->spec->name, has_steps(w), ret_vm, errp);
         pass_notes(w);
     }
-    if (r == 0 && w->item->spec->has_ssh && !run->opts->no_wait)
-        r = wait_login(run->env,
-            *ret_vm,
-            NULL,
-            &(struct wait_opts){
-                .on_progress = on_progress, .arg = w, .cancel_fd = run->opts->cancel_fd},
-            ret_session,
-            errp);
+    if (r == 0)
+        r = log_in(w, *ret_vm, ret_session, errp);
     release(run, cost);
     return r;
 }
@@ -157,22 +172,23 @@ static int provision(struct worker *w, const struct vmm_handle *vm, struct ssh_s
 {
     const struct up_item *item = w->item;
     const struct up_opts *opts = w->run->opts;
-    if (opts->no_provision || item->provision_count == 0)
+    if (!has_steps(w) || !session)
         return 0;
-    const int r = wait_cloud_init(vm,
+    int r = wait_cloud_init(vm,
         session,
         &(struct wait_opts){.on_progress = on_progress, .arg = w, .cancel_fd = opts->cancel_fd},
         errp);
-    return r < 0 ? r
-                 : provision_run(vm,
-                       session,
-                       item->provisions,
-                       item->provision_count,
-                       &(struct provision_opts){.on_step = on_progress,
-                           .on_output = on_output,
-                           .arg = w,
-                           .cancel_fd = opts->cancel_fd},
-                       errp);
+    if (r == 0)
+        r = provision_run(vm,
+            session,
+            item->provisions,
+            item->provision_count,
+            &(struct provision_opts){.on_step = on_progress,
+                .on_output = on_output,
+                .arg = w,
+                .cancel_fd = opts->cancel_fd},
+            errp);
+    return r < 0 ? r : machine_setup_done(w->run->env, vm, errp);
 }
 
 static int wrong_state(const struct worker *w, enum vmm_state state, struct vmm_error **errp)
@@ -187,28 +203,42 @@ static int wrong_state(const struct worker *w, enum vmm_state state, struct vmm_
         vmm_state_name(state));
 }
 
-static int bring_up(struct worker *w, struct vmm_error **errp)
+/* A VM that runs is left alone, unless an earlier `up` did not get through its steps. */
+static int finish_running(struct worker *w, const struct vmm_handle *vm, struct vmm_error **errp)
 {
-    bool exists = false;
-    enum vmm_state state = VMM_STATE_STOPPED;
-    int r = look(w, &exists, &state, errp);
-    if (r < 0)
-        return r;
-    if (exists && state == VMM_STATE_RUNNING) {
+    if (!vm->setup_pending || !has_steps(w)) {
         w->item->outcome = UP_SKIPPED;
         return 0;
     }
-    if (exists && state != VMM_STATE_PREPARED && state != VMM_STATE_STOPPED)
+    cleanup_ssh_session struct ssh_session *session = NULL;
+    int r = log_in(w, vm, &session, errp);
+    if (r == 0)
+        r = provision(w, vm, session, errp);
+    if (r == 0)
+        w->item->outcome = UP_DONE;
+    return r;
+}
+
+static int bring_up(struct worker *w, struct vmm_error **errp)
+{
+    cleanup_handle struct vmm_handle *found = NULL;
+    enum vmm_state state = VMM_STATE_STOPPED;
+    int r = look(w, &found, &state, errp);
+    if (r < 0)
+        return r;
+    if (found && state == VMM_STATE_RUNNING)
+        return finish_running(w, found, errp);
+    if (found && state != VMM_STATE_PREPARED && state != VMM_STATE_STOPPED)
         return wrong_state(w, state, errp);
     r = check_cancelled(w, errp);
-    if (r == 0 && !exists)
+    if (r == 0 && !found)
         r = create(w, errp);
     if (r < 0)
         return r;
     cleanup_handle struct vmm_handle *vm = NULL;
     cleanup_ssh_session struct ssh_session *session = NULL;
     r = boot(w, &vm, &session, errp);
-    if (r == 0 && session)
+    if (r == 0)
         r = provision(w, vm, session, errp);
     if (r == 0)
         w->item->outcome = UP_DONE;

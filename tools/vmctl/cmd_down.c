@@ -35,7 +35,7 @@ static int run(const struct cli_input *in, struct vmm_error **errp)
     cleanup_free const struct vmm_vmdef **defs = NULL;
     cleanup_env struct machine_env env = {0};
     size_t count = 0;
-    int r = open_vmfile(in, &file, errp);
+    int r = open_vmfile(in, VMFILE_TO_NAME, &file, errp);
     if (r == 0)
         r = pick_vms(in, file, &defs, &count, errp);
     if (r == 0)

@@ -18,7 +18,7 @@ static int run_start(const struct cli_input *in, struct vmm_error **errp)
     cleanup_handle struct vmm_handle *vm = NULL;
     int r = machine_env_open(&env, false, errp);
     if (r == 0)
-        r = machine_start(&env, cli_argument(in, "NAME"), &vm, errp);
+        r = machine_start(&env, cli_argument(in, "NAME"), /* with_setup */ false, &vm, errp);
     cleanup_free char *note = env.hypervisor ? hypervisor_take_note(env.hypervisor) : NULL;
     if (note)
         diagnostics_warn("%s", note);

@@ -26,7 +26,7 @@ static int infer_name(const struct cli_input *in, char **ret_name, struct vmm_er
         return 0;
     }
     cleanup_vmfile struct vmm_vmfile *file = NULL;
-    const int r = open_vmfile(in, &file, errp);
+    const int r = open_vmfile(in, VMFILE_TO_NAME, &file, errp);
     if (r < 0)
         return r;
     if (vmm_vmfile_count(file) != 1)

@@ -125,7 +125,7 @@ static int report(struct up_command *c, struct vmm_error **errp)
 static int run(const struct cli_input *in, struct vmm_error **errp)
 {
     __attribute__((cleanup(up_command_done))) struct up_command c = {0};
-    int r = open_vmfile(in, &c.file, errp);
+    int r = open_vmfile(in, VMFILE_TO_MAKE, &c.file, errp);
     if (r == 0)
         r = pick_vms(in, c.file, &c.defs, &c.count, errp);
     if (r == 0)

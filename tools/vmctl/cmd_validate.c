@@ -7,7 +7,7 @@
 static int run(const struct cli_input *in, struct vmm_error **errp)
 {
     cleanup_vmfile struct vmm_vmfile *file = NULL;
-    const int r = open_vmfile(in, &file, errp);
+    const int r = open_vmfile(in, VMFILE_TO_MAKE, &file, errp);
     if (r < 0)
         return r;
     const size_t count = vmm_vmfile_count(file);

@@ -15,12 +15,16 @@
 #include <string.h>
 #include <unistd.h>
 
-int open_vmfile(const struct cli_input *in, struct vmm_vmfile **ret_file, struct vmm_error **errp)
+int open_vmfile(const struct cli_input *in, enum vmfile_use use, struct vmm_vmfile **ret_file,
+    struct vmm_error **errp)
 {
     cleanup_free char *path = NULL;
     const int r = vmm_vmfile_discover(
         cli_given(in, "file") ? cli_string(in, "file") : NULL, &path, errp);
-    return r < 0 ? r : vmm_vmfile_parse(path, ret_file, errp);
+    if (r < 0)
+        return r;
+    return use == VMFILE_TO_MAKE ? vmm_vmfile_parse(path, ret_file, errp)
+                                 : vmm_vmfile_parse_alone(path, ret_file, errp);
 }
 
 static int no_such_vm(const struct cli_input *in, const struct vmm_vmfile *file, const char *name,

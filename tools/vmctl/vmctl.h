@@ -39,8 +39,14 @@ static inline void vmfile_free_handler(struct vmm_vmfile **file)
 }
 #define cleanup_vmfile __attribute__((cleanup(vmfile_free_handler)))
 
+enum vmfile_use {
+    VMFILE_TO_MAKE, /* the files it names must be there */
+    VMFILE_TO_NAME, /* only which VMs: an image deleted since must not keep anybody from stopping one */
+};
+
 /* The VMFile that --file (or the folder) names, parsed. */
-int open_vmfile(const struct cli_input *in, struct vmm_vmfile **ret_file, struct vmm_error **errp);
+int open_vmfile(const struct cli_input *in, enum vmfile_use use, struct vmm_vmfile **ret_file,
+    struct vmm_error **errp);
 
 /* The definitions that --name picks, in the file's order; all without it. The caller frees the
  * array. A name the file does not have is an error that says which there are. */
