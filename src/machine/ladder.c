@@ -102,6 +102,9 @@ static const struct {
     {"Failed to execute /init", "no-init", "its kernel found no init"},
 };
 
+/* Lines that come when sshd does. */
+static const char *const sshd_signs[] = {"sshd", "ssh.service", "dropbear", "OpenSSH", "OpenBSD Secure Shell"};
+
 static bool holds(const struct buf *line, const char *text)
 {
     return line->n && memmem(line->p, line->n, text, strlen(text));
@@ -122,6 +125,8 @@ static void judge_line(struct ladder *l, const struct buf *line)
             (!is_loader || signs[i].rung <= RUNG_LOADER))
             l->rung = signs[i].rung;
     }
+    for (size_t i = 0; i < sizeof(sshd_signs) / sizeof(*sshd_signs); i++)
+        l->sshd_signs += holds(line, sshd_signs[i]);
 }
 
 /* Prompts have no newline, so these are looked for in what there is of a line. */

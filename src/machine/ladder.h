@@ -36,6 +36,7 @@ enum rung {
 struct ladder {
     enum rung rung;
     uint64_t console_bytes;
+    unsigned sshd_signs;    /* lines that speak of sshd or a login: a good moment to try */
     struct buf line;        /* the one being printed */
     struct buf tail;        /* the last complete lines */
     const char *dead;       /* a reason word once the guest cannot go on; constant */

@@ -290,9 +290,9 @@ int machine_start(struct machine_env *env, const char *name, bool with_setup,
             name,
             vmm_state_name(state));
     }
-    if (vm->setup_pending != with_setup) {
+    if (with_setup && !vm->setup_pending) {
         /* Before the boot: whoever finds it running after a crash must know what is left to do. */
-        vm->setup_pending = with_setup;
+        vm->setup_pending = true;
         r = store_put(&env->home, vm, errp);
     }
     if (r == 0)

@@ -82,7 +82,8 @@ struct vmm_handle *record_decode(const char *name, const json_t *record, const c
         json_get_string(record, "state"), state_name, VMM_STATE_COUNT_, VMM_STATE_STOPPED);
     vm->image_path = copy_string(record, "image_path");
     vm->image_format = copy_string(record, "image_format");
-    vm->overlay_path = path_join(vm->work_dir, WORKDIR_OVERLAY);
+    if (vm->backend == VMM_BACKEND_QEMU)
+        vm->overlay_path = path_join(vm->work_dir, WORKDIR_OVERLAY);
     if (json_get_string(record, "seed_iso_path"))
         vm->seed_iso_path = path_join(vm->work_dir, WORKDIR_SEED);
     vm->qmp_socket = path_join(vm->work_dir, WORKDIR_QMP);

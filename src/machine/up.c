@@ -136,7 +136,7 @@ static bool has_steps(const struct worker *w)
 static int log_in(struct worker *w, const struct vmm_handle *vm, struct ssh_session **ret_session,
     struct vmm_error **errp)
 {
-    if (!w->item->spec->has_ssh || w->run->opts->no_wait)
+    if (!w->item->spec->has_ssh || w->run->opts->no_wait || vm->backend == VMM_BACKEND_NOOP)
         return 0;
     return wait_login(w->run->env,
         vm,

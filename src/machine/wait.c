@@ -240,6 +240,7 @@ static void look(struct watch *w)
         continue;
     const uint64_t bytes = w->ladder.console_bytes;
     const enum rung rung = w->ladder.rung;
+    const unsigned sshd_signs = w->ladder.sshd_signs;
     /* Events first: they tell where this boot begins, and the console's file begins with it. */
     follow_read(w, &w->events, take_events);
     follow_read(w, &w->console, take_console);
@@ -247,6 +248,8 @@ static void look(struct watch *w)
         ladder_reach(&w->ladder, RUNG_LOGIN);
     if (w->ladder.console_bytes != bytes || w->ladder.rung != rung)
         w->stall = deadline_in_ms(w->stall_ms);
+    if (w->ladder.sshd_signs != sshd_signs)
+        ssh_connect_nudge(w->connect);
     tell(w);
 }
 

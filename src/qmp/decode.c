@@ -214,6 +214,8 @@ static const char *scan_byte(struct qmp_decoder *d, char c)
  * line even inside quotes, where JSON has none. */
 static ssize_t scan(struct qmp_decoder *d, const char **ret_problem)
 {
+    if (d->bytes.n == d->at)
+        return -1;
     const char *line = d->bytes.p + d->at;
     const size_t n = d->bytes.n - d->at;
     const size_t max = d->line_max_bytes ? d->line_max_bytes : QMP_LINE_MAX_BYTES;

@@ -1,19 +1,19 @@
-/* The way in. Two parties share it: probes (TCP connections looked at until one shows a banner) and a
- * helper, started early so that it is warm, which is handed the first socket that spoke and does the
- * rest. A failed login costs the helper: what talked to one sshd does not talk to the next.
+/* The way in. Two parties share it: probes (TCP connections looked at until one shows a banner) and
+ * a helper, started early so that it is warm, which is handed the first socket that spoke and does
+ * the rest. A failed login costs the helper: what talked to one sshd does not talk to the next.
  *
  *   not busy   probes come and go; a banner makes us busy
- *   busy       the helper has a connection; no probes; its READY ends it all, its FAILED or its end,
- *              or a key we do not trust, makes us not busy, with a fresh helper and a pause
+ *   busy       the helper has a connection; no probes; its READY ends it all, its FAILED or its
+ * end, or a key we do not trust, makes us not busy, with a fresh helper and a pause
  *
  * Why several probes at once: QEMU's user network takes a connection before the guest has a network
  * at all, and what was taken then may never be answered; but an sshd that is slow to fork answers
- * after seconds. So a silent connection is neither waited for nor given up: another is opened beside
- * it, and the first to speak wins. */
+ * after seconds. So a silent connection is neither waited for nor given up: another is opened
+ * beside it, and the first to speak wins. */
+#include "ssh/connect.h"
 #include "base/alloc.h"
 #include "base/cleanup.h"
 #include "base/log.h"
-#include "ssh/connect.h"
 #include "ssh/keys.h"
 
 #include <errno.h>
@@ -28,7 +28,7 @@
 enum {
     CONNECT_MS = 10000, /* K-5 */
     KEX_MS = 10000,
-    AUTH_MS = 20000, /* K-5 */
+    AUTH_MS = 20000,      /* K-5 */
     KEEPALIVE_MS = 15000, /* K-5 */
     SLOWNESS_MAX = 100,
     /* After a refusal: a guest about to listen is found within a quarter of a second. */
@@ -61,7 +61,8 @@ const char *ssh_stage_name(enum ssh_stage stage)
 
 /* ---- What went wrong last ------------------------------------------------------------------ */
 
-void connect_note(struct ssh_connect *c, enum ssh_stage stage, const struct diag *d, const char *fmt, ...)
+void connect_note(
+    struct ssh_connect *c, enum ssh_stage stage, const struct diag *d, const char *fmt, ...)
 {
     va_list ap;
     va_start(ap, fmt);
@@ -107,20 +108,19 @@ static void note_banner(struct ssh_connect *c, const struct buf *said)
 {
     cleanup_buf struct buf words = {0};
     guest_words(&words, (struct str){said->p, said->n});
-    connect_note(c,
-        SSH_STAGE_BANNER,
+    connect_note(c, SSH_STAGE_BANNER,
         &(struct diag){.code = VMM_E_SSH,
             .reason = "banner",
-            .help = "Something takes connections there, but no sshd answers. See the console: is sshd "
-                    "installed, enabled and started in the guest?"},
+            .help =
+                "Something takes connections there, but no sshd answers. See the console: is sshd "
+                "installed, enabled and started in the guest?"},
         words.n ? "port %u of %s does not speak SSH (it said \"%s\")"
                 : "port %u of %s takes a connection but no SSH server answers%s",
-        c->port,
-        c->host,
-        buf_cstr(&words));
+        c->port, c->host, buf_cstr(&words));
 }
 
-static void probe_failed(struct ssh_connect *c, const struct probe *p, const struct buf *said, int64_t now)
+static void probe_failed(
+    struct ssh_connect *c, const struct probe *p, const struct buf *said, int64_t now)
 {
     if (p->was_taken) {
         /* Somebody closed it: the guest's kernel is up, or sshd is just coming. Be quick again. */
@@ -131,16 +131,12 @@ static void probe_failed(struct ssh_connect *c, const struct probe *p, const str
         note_banner(c, said);
     } else {
         c->stage = SSH_STAGE_CONNECT;
-        connect_note(c,
-            SSH_STAGE_CONNECT,
+        connect_note(c, SSH_STAGE_CONNECT,
             &(struct diag){.code = VMM_E_SSH,
                 .sys = p->sys,
                 .reason = "port",
                 .help = "Nothing listens there. Does the VM run, and is its port forwarded?"},
-            "could not connect to %s port %u: %s",
-            c->host,
-            c->port,
-            strerror(p->sys));
+            "could not connect to %s port %u: %s", c->host, c->port, strerror(p->sys));
     }
     retry_soon(c, now);
 }
@@ -169,7 +165,8 @@ static int check_probes(struct ssh_connect *c, int64_t now, struct buf *banner)
         probe_check(p, &said);
         if (p->state == PROBE_SILENT && c->stage < SSH_STAGE_BANNER)
             c->stage = SSH_STAGE_BANNER;
-        if (p->state == PROBE_CONNECTING && now - p->started_ms > (int64_t)CONNECT_MS * c->opts.slowness) {
+        if (p->state == PROBE_CONNECTING &&
+            now - p->started_ms > (int64_t)CONNECT_MS * c->opts.slowness) {
             *p = (struct probe){.state = PROBE_FAILED, .fd = p->fd, .sys = ETIMEDOUT};
             close(TAKE_FD(p->fd));
         }
@@ -231,7 +228,8 @@ static bool banner_has_penalties(const char *banner)
 }
 
 /* Gives the socket of probe `i` to the helper, with all it needs to log in. */
-static int hand_over(struct ssh_connect *c, unsigned i, const char *banner, int64_t now, struct vmm_error **errp)
+static int hand_over(
+    struct ssh_connect *c, unsigned i, const char *banner, int64_t now, struct vmm_error **errp)
 {
     cleanup_buf struct buf known = {0};
     cleanup_buf struct buf types = {0};
@@ -254,8 +252,7 @@ static int hand_over(struct ssh_connect *c, unsigned i, const char *banner, int6
             .kex_ms = kex_ms,
             .auth_ms = auth_ms,
             .keepalive_ms = KEEPALIVE_MS},
-        c->probes[i].fd,
-        &r);
+        c->probes[i].fd, &r);
     if (r < 0)
         return vmm_fail_io(errp, -r, "pass on a connection to", c->host);
     (void)wire_flush(w); /* a helper that is gone shows when it is read from */
@@ -290,7 +287,8 @@ static void arm_timer(struct ssh_connect *c)
     }
     if (at < 1)
         at = 1; /* zero would disarm it */
-    const struct itimerspec when = {.it_value = {.tv_sec = at / 1000, .tv_nsec = at % 1000 * 1000000}};
+    const struct itimerspec when = {
+        .it_value = {.tv_sec = at / 1000, .tv_nsec = at % 1000 * 1000000}};
     (void)timerfd_settime(c->timer_fd, TFD_TIMER_ABSTIME, &when, NULL);
 }
 
@@ -306,44 +304,33 @@ static void quiet_timer(const struct ssh_connect *c)
 static int give_up(struct ssh_connect *c, struct vmm_error **errp)
 {
     const double seconds = (double)(clock_ms() - c->started_ms) / 1000;
-    /* An earlier failure tells more than the step that was under way, unless the step got further. */
+    /* An earlier failure tells more than the step that was under way, unless the step got further.
+     */
     const bool is_cut = c->is_busy && (!c->last || c->last_stage < c->stage);
     bool is_silent = false;
     for (unsigned i = 0; i < c->probe_count; i++)
         is_silent = is_silent || c->probes[i].state == PROBE_SILENT;
     if (is_cut) {
-        connect_note(c,
-            c->stage,
+        connect_note(c, c->stage,
             &(struct diag){.code = VMM_E_WAIT_TIMEOUT,
                 .reason = ssh_stage_name(c->stage),
                 .help = "The guest was slow or hangs; see its console, and try a longer timeout."},
             "%s with %s port %u was not finished in time",
-            c->stage == SSH_STAGE_AUTH ? "the login" : "the key exchange",
-            c->host,
-            c->port);
+            c->stage == SSH_STAGE_AUTH ? "the login" : "the key exchange", c->host, c->port);
     } else if (!c->is_final && is_silent && (!c->last || c->last_stage < SSH_STAGE_BANNER)) {
         note_banner(c, &(struct buf){0});
     } else if (!c->last) {
-        connect_note(c,
-            SSH_STAGE_CONNECT,
+        connect_note(c, SSH_STAGE_CONNECT,
             &(struct diag){.code = VMM_E_SSH, .sys = ETIMEDOUT, .reason = "port"},
-            "could not connect to %s port %u: no answer",
-            c->host,
-            c->port);
+            "could not connect to %s port %u: no answer", c->host, c->port);
     }
     const int r = -(int)vmm_error_code(c->last);
     if (!errp)
         return r;
     *errp = TAKE_PTR(c->last);
-    return vmm_wrap(errp,
-        &(struct diag){.code = VMM_E_NONE},
-        "could not log in to the guest as \"%s\" (%s port %u, %u attempt%s in %.1f s)",
-        c->user,
-        c->host,
-        c->port,
-        c->attempts,
-        c->attempts == 1 ? "" : "s",
-        seconds);
+    return vmm_wrap(errp, &(struct diag){.code = VMM_E_NONE},
+        "could not log in to the guest as \"%s\" (%s port %u, %u attempt%s in %.1f s)", c->user,
+        c->host, c->port, c->attempts, c->attempts == 1 ? "" : "s", seconds);
 }
 
 static int finish(struct ssh_connect *c, struct ssh_session **ret, struct vmm_error **errp)
@@ -360,7 +347,8 @@ static int finish(struct ssh_connect *c, struct ssh_session **ret, struct vmm_er
     s->helper = TAKE_PTR(c->helper);
     s->host_key = TAKE_PTR(c->fingerprint);
     s->name = xasprintf("%s@%s port %u", c->user, c->host, c->port);
-    log_debug("ssh", "%s: logged in after %.1f s", s->name, (double)(clock_ms() - c->started_ms) / 1000);
+    log_debug(
+        "ssh", "%s: logged in after %.1f s", s->name, (double)(clock_ms() - c->started_ms) / 1000);
     *ret = s;
     return 0;
 }
@@ -400,7 +388,9 @@ static int advance(struct ssh_connect *c, struct vmm_error **errp)
     return 0;
 }
 
-int ssh_connect_step(struct ssh_connect *c, enum ssh_stage *ret_stage, struct ssh_session **ret,
+int ssh_connect_step(struct ssh_connect *c,
+    enum ssh_stage *ret_stage,
+    struct ssh_session **ret,
     struct vmm_error **errp)
 {
     quiet_timer(c);
@@ -429,6 +419,15 @@ void ssh_connect_set_deadline(struct ssh_connect *c, struct deadline deadline)
 {
     c->opts.deadline = deadline;
     arm_timer(c);
+}
+
+void ssh_connect_nudge(struct ssh_connect *c)
+{
+    /* Only beside the others: a slow guest may be about to answer one of them. */
+    if (c->probe_count < PROBES_MAX) {
+        c->next_probe_ms = clock_ms();
+        arm_timer(c);
+    }
 }
 
 void ssh_connect_cancel(struct ssh_connect *c)
@@ -466,18 +465,16 @@ static int look_up(struct ssh_connect *c, struct vmm_error **errp)
     char port[16];
     snprintf(port, sizeof(port), "%u", c->port);
     struct addrinfo *list = NULL;
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV};
+    struct addrinfo hints = {
+        .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV};
     int r = getaddrinfo(c->host, port, &hints, &list);
     if (r == EAI_NONAME) {
         hints.ai_flags = AI_NUMERICSERV;
         r = getaddrinfo(c->host, port, &hints, &list);
     }
     if (r != 0)
-        return vmm_fail(errp,
-            &(struct diag){.code = VMM_E_SSH, .reason = "address"},
-            "could not find the address of \"%s\": %s",
-            c->host,
-            gai_strerror(r));
+        return vmm_fail(errp, &(struct diag){.code = VMM_E_SSH, .reason = "address"},
+            "could not find the address of \"%s\": %s", c->host, gai_strerror(r));
     for (struct addrinfo *a = list; a && c->address_count < ADDRESSES_MAX; a = a->ai_next) {
         struct address *to = &c->addresses[c->address_count++];
         to->n = a->ai_addrlen;
@@ -500,11 +497,15 @@ static int check_target(const struct ssh_target *t, struct vmm_error **errp)
         wrong = "the private key is too long to be one";
     else if (t->host_key_policy == SSH_HOST_KEY_PINNED && !t->known_hosts_path)
         wrong = "a pinned host key needs a known_hosts file";
-    return wrong ? vmm_fail(errp, &(struct diag){.code = VMM_E_USAGE}, "cannot log in by SSH: %s", wrong) : 0;
+    return wrong ? vmm_fail(
+                       errp, &(struct diag){.code = VMM_E_USAGE}, "cannot log in by SSH: %s", wrong)
+                 : 0;
 }
 
-int ssh_connect_start(const struct ssh_target *target, const struct ssh_connect_opts *opts,
-    struct ssh_connect **ret, struct vmm_error **errp)
+int ssh_connect_start(const struct ssh_target *target,
+    const struct ssh_connect_opts *opts,
+    struct ssh_connect **ret,
+    struct vmm_error **errp)
 {
     int r = check_target(target, errp);
     if (r < 0)
@@ -549,8 +550,10 @@ int ssh_connect_start(const struct ssh_target *target, const struct ssh_connect_
     return 0;
 }
 
-int ssh_connect_with_retry(const struct ssh_target *target, const struct ssh_connect_opts *opts,
-    struct ssh_session **ret, struct vmm_error **errp)
+int ssh_connect_with_retry(const struct ssh_target *target,
+    const struct ssh_connect_opts *opts,
+    struct ssh_session **ret,
+    struct vmm_error **errp)
 {
     __attribute__((cleanup(cancel_handler))) struct ssh_connect *c = NULL;
     int r = ssh_connect_start(target, opts, &c, errp);
@@ -558,12 +561,12 @@ int ssh_connect_with_retry(const struct ssh_target *target, const struct ssh_con
         return r;
     while ((r = ssh_connect_step(c, NULL, ret, errp)) == 1) {
         const int cancel_fd = c->opts.cancel_fd > 0 ? c->opts.cancel_fd : -1;
-        struct pollfd fds[2] = {{.fd = c->epoll_fd, .events = POLLIN}, {.fd = cancel_fd, .events = POLLIN}};
+        struct pollfd fds[2] = {
+            {.fd = c->epoll_fd, .events = POLLIN}, {.fd = cancel_fd, .events = POLLIN}};
         if (poll(fds, 2, -1) > 0 && fds[1].revents)
             return vmm_fail(errp,
                 &(struct diag){.code = VMM_E_INTERRUPTED, .reason = ssh_stage_name(c->stage)},
-                "interrupted while logging in to the guest as \"%s\"",
-                c->user);
+                "interrupted while logging in to the guest as \"%s\"", c->user);
     }
     return r;
 }

@@ -58,15 +58,16 @@ struct ssh_connect {
 };
 
 /* Remembers what stands in the way; the deadline makes it the error. */
-void connect_note(struct ssh_connect *c, enum ssh_stage stage, const struct diag *d, const char *fmt, ...)
+void connect_note(
+    struct ssh_connect *c, enum ssh_stage stage, const struct diag *d, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
 
 /* The text of the known_hosts file; none when there is no file. */
 int connect_read_known_hosts(const struct ssh_connect *c, struct buf *out, struct vmm_error **errp);
 /* Adds the line under a lock, unless somebody else has pinned a key meanwhile. */
 int connect_pin_host_key(struct ssh_connect *c, struct vmm_error **errp);
-/* All that the helper has said. 1: logged in; 0: go on; -EACCES, -ECONNABORTED: the attempt is over and
- * noted; else the helper is lost, and connect_helper_lost is to be called. */
+/* All that the helper has said. 1: logged in; 0: go on; -EACCES, -ECONNABORTED: the attempt is over
+ * and noted; else the helper is lost, and connect_helper_lost is to be called. */
 int connect_pump_helper(struct ssh_connect *c);
 /* The helper broke its word or died: notes it. */
 void connect_helper_lost(struct ssh_connect *c, int why);

@@ -1,10 +1,10 @@
-#include "ssh/internal.h"
 #include "base/alloc.h"
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "base/process.h"
 #include "base/utf8.h"
+#include "ssh/internal.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -33,15 +33,12 @@ int helper_open(struct helper **ret, struct vmm_error **errp)
 {
     cleanup_free char *program = process_find_helper("vmm-ssh");
     if (!program)
-        return vmm_fail(errp,
-            &(struct diag){.code = VMM_E_HELPER, .sys = ENOENT},
+        return vmm_fail(errp, &(struct diag){.code = VMM_E_HELPER, .sys = ENOENT},
             "could not find the helper program \"vmm-ssh\"");
     int ends[2];
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
-        return vmm_fail(errp,
-            &(struct diag){.code = VMM_E_HELPER, .sys = errno},
-            "could not make a socket for the SSH helper: %s",
-            strerror(errno));
+        return vmm_fail(errp, &(struct diag){.code = VMM_E_HELPER, .sys = errno},
+            "could not make a socket for the SSH helper: %s", strerror(errno));
     cleanup_close int ours = ends[0];
     cleanup_close int theirs = ends[1];
 
@@ -58,11 +55,8 @@ int helper_open(struct helper **ret, struct vmm_error **errp)
             .new_session = true},
         &pid);
     if (r < 0)
-        return vmm_fail(errp,
-            &(struct diag){.code = VMM_E_HELPER, .sys = -r},
-            "could not start \"%s\": %s",
-            program,
-            strerror(-r));
+        return vmm_fail(errp, &(struct diag){.code = VMM_E_HELPER, .sys = -r},
+            "could not start \"%s\": %s", program, strerror(-r));
     struct helper *h = xcalloc(1, sizeof(*h));
     h->pid = pid;
     wire_init(&h->wire, TAKE_FD(ours), /* takes_fds */ false);
@@ -77,7 +71,8 @@ int helper_close(struct helper *h, int patience_ms)
     if (h->wire.fd >= 0)
         close(TAKE_FD(h->wire.fd));
     int status = -1;
-    if (patience_ms == 0 || process_wait(h->pid, deadline_in_ms(patience_ms), &status) == -ETIMEDOUT) {
+    if (patience_ms == 0 ||
+        process_wait(h->pid, deadline_in_ms(patience_ms), &status) == -ETIMEDOUT) {
         kill(h->pid, SIGKILL);
         if (process_wait(h->pid, deadline_in_ms(10000), &status) < 0)
             status = -1;
@@ -95,22 +90,18 @@ bool helper_hello(struct helper *h, struct str body)
     const bool fits = hello.version == PROTO_VERSION;
     h->said_hello = true;
     if (hello.landlock > 0)
-        snprintf(h->confinement,
-            sizeof(h->confinement),
-            "landlock %d, %s",
-            (int)hello.landlock,
+        snprintf(h->confinement, sizeof(h->confinement), "landlock %d, %s", (int)hello.landlock,
             hello.has_seccomp ? "seccomp" : "no seccomp");
     else
-        snprintf(h->confinement,
-            sizeof(h->confinement),
-            "no landlock, %s",
+        snprintf(h->confinement, sizeof(h->confinement), "no landlock, %s",
             hello.has_seccomp ? "seccomp" : "no seccomp");
     json_decref(hello.json);
     log_debug("ssh", "helper %ld is confined by %s", (long)h->pid, h->confinement);
     return fits;
 }
 
-int helper_receive(struct helper *h, struct deadline deadline, int cancel_fd, struct wire_frame *ret_frame)
+int helper_receive(
+    struct helper *h, struct deadline deadline, int cancel_fd, struct wire_frame *ret_frame)
 {
     for (;;) {
         int r = wire_next(&h->wire, ret_frame);
@@ -119,7 +110,8 @@ int helper_receive(struct helper *h, struct deadline deadline, int cancel_fd, st
         if ((r = wire_flush(&h->wire)) < 0 && r != -EPIPE)
             return r; /* after EPIPE there may still be a last word to read */
         struct pollfd fds[2] = {
-            {.fd = h->wire.fd, .events = (short)(POLLIN | (r == 0 && wire_queued(&h->wire) ? POLLOUT : 0))},
+            {.fd = h->wire.fd,
+                .events = (short)(POLLIN | (r == 0 && wire_queued(&h->wire) ? POLLOUT : 0))},
             {.fd = cancel_fd > 0 ? cancel_fd : -1, .events = POLLIN},
         };
         const int left_ms = deadline_left_ms(deadline);
@@ -128,7 +120,8 @@ int helper_receive(struct helper *h, struct deadline deadline, int cancel_fd, st
             return -errno;
         if (n > 0 && fds[1].revents)
             return -ECANCELED;
-        if (n > 0 && (fds[0].revents & (POLLIN | POLLHUP | POLLERR)) && (r = wire_fill(&h->wire)) < 0)
+        if (n > 0 && (fds[0].revents & (POLLIN | POLLHUP | POLLERR)) &&
+            (r = wire_fill(&h->wire)) < 0)
             return r;
         if (n == 0 && left_ms == 0)
             return -ETIMEDOUT;
@@ -142,8 +135,13 @@ void guest_words(struct buf *out, struct str text)
     const bool is_cut = text.n > WORDS_MAX_BYTES;
     cleanup_buf struct buf clean = {0};
     utf8_sanitize(&clean, text.p, is_cut ? WORDS_MAX_BYTES : text.n);
-    for (size_t i = 0; i < clean.n; i++)
-        buf_addc(out, clean.p[i] == '\n' || clean.p[i] == '\t' ? ' ' : clean.p[i]);
+    for (size_t i = 0; i < clean.n; i++) {
+        const bool is_space = clean.p[i] == '\n' || clean.p[i] == '\t';
+        if (is_space)
+            buf_addc(out, ' ');
+        else
+            buf_addc(out, clean.p[i]);
+    }
     if (is_cut)
         buf_adds(out, "...");
 }
@@ -170,8 +168,7 @@ int session_lost(struct ssh_session *s, const char *doing, int why, struct vmm_e
     return vmm_fail(errp,
         &(struct diag){.code = VMM_E_SSH,
             .reason = "connection",
-            .help = "The connection to the guest is lost; see whether it still runs and try again."},
-        "could not %s: %s",
-        doing,
-        buf_cstr(&words));
+            .help =
+                "The connection to the guest is lost; see whether it still runs and try again."},
+        "could not %s: %s", doing, buf_cstr(&words));
 }

@@ -28,12 +28,14 @@ int helper_close(struct helper *h, int patience_ms);
 /* Notes what a HELLO says. False: another version. */
 bool helper_hello(struct helper *h, struct str body);
 
-/* The next frame, sending what is queued meanwhile. 0; -ETIMEDOUT; -ECANCELED: cancel_fd; -EPIPE: the
- * helper ended; -EPROTO: it sent what is no frame; -errno. */
-int helper_receive(struct helper *h, struct deadline deadline, int cancel_fd, struct wire_frame *ret_frame);
+/* The next frame, sending what is queued meanwhile. 0; -ETIMEDOUT; -ECANCELED: cancel_fd; -EPIPE:
+ * the helper ended; -EPROTO: it sent what is no frame; -errno. */
+int helper_receive(
+    struct helper *h, struct deadline deadline, int cancel_fd, struct wire_frame *ret_frame);
 
 /* A guest's words for a message of ours: one line, sanitized, at most some 200 bytes. Appends. */
 void guest_words(struct buf *out, struct str text);
 
-/* Ends the session's helper after it misbehaved or died, and says so with VMM_E_SSH "connection". */
+/* Ends the session's helper after it misbehaved or died, and says so with VMM_E_SSH "connection".
+ */
 int session_lost(struct ssh_session *s, const char *doing, int why, struct vmm_error **errp);

@@ -21,7 +21,8 @@ void ssh_key_pair_done(struct ssh_key_pair *pair)
 
 static int fail(struct vmm_error **errp, const char *why)
 {
-    return vmm_fail(errp, &(struct diag){.code = VMM_E_SSH_KEYGEN}, "could not make an SSH key: %s", why);
+    return vmm_fail(
+        errp, &(struct diag){.code = VMM_E_SSH_KEYGEN}, "could not make an SSH key: %s", why);
 }
 
 static int check_comments(const char *const *comments, unsigned count, struct vmm_error **errp)
@@ -55,14 +56,16 @@ static bool take(struct ssh_key_pair *pair, struct wire_frame *f)
     return false;
 }
 
-static int receive_pairs(struct helper *h, struct ssh_key_pair *pairs, unsigned count, struct vmm_error **errp)
+static int receive_pairs(
+    struct helper *h, struct ssh_key_pair *pairs, unsigned count, struct vmm_error **errp)
 {
     const struct deadline deadline = deadline_in_ms(KEYGEN_MS);
     for (unsigned i = 0; i < count;) {
         struct wire_frame f;
         const int r = helper_receive(h, deadline, -1, &f);
         if (r < 0)
-            return fail(errp, r == -ETIMEDOUT ? "the helper did not answer in time" : "the helper ended");
+            return fail(
+                errp, r == -ETIMEDOUT ? "the helper did not answer in time" : "the helper ended");
         if (f.type == MSG_HELLO && helper_hello(h, f.body))
             continue;
         if (!take(&pairs[i], &f))
@@ -72,8 +75,8 @@ static int receive_pairs(struct helper *h, struct ssh_key_pair *pairs, unsigned 
     return 0;
 }
 
-int ssh_generate_keys(const char *const *comments, unsigned count, struct ssh_key_pair *ret,
-    struct vmm_error **errp)
+int ssh_generate_keys(
+    const char *const *comments, unsigned count, struct ssh_key_pair *ret, struct vmm_error **errp)
 {
     struct helper *h;
     int r = check_comments(comments, count, errp);
@@ -93,7 +96,9 @@ int ssh_generate_keys(const char *const *comments, unsigned count, struct ssh_ke
     return r;
 }
 
-int ssh_generate_key(const char *comment, char **ret_private_openssh, char **ret_public_line,
+int ssh_generate_key(const char *comment,
+    char **ret_private_openssh,
+    char **ret_public_line,
     struct vmm_error **errp)
 {
     struct ssh_key_pair pair;

@@ -141,7 +141,8 @@ static bool list_names(struct str list, const char *name)
 }
 
 /* The next line for `name`, whatever else is in the file. */
-static bool next_entry(struct str *rest, const char *name, struct public_key *ret_key, bool *ret_is_revoked)
+static bool next_entry(
+    struct str *rest, const char *name, struct public_key *ret_key, bool *ret_is_revoked)
 {
     while (rest->n > 0) {
         const char *newline = memchr(rest->p, '\n', rest->n);
@@ -160,8 +161,8 @@ static bool next_entry(struct str *rest, const char *name, struct public_key *re
     return false;
 }
 
-enum known_hosts_verdict known_hosts_check(struct str text, const char *name, const struct public_key *key,
-    struct buf *pinned)
+enum known_hosts_verdict known_hosts_check(
+    struct str text, const char *name, const struct public_key *key, struct buf *pinned)
 {
     enum known_hosts_verdict verdict = KNOWN_HOSTS_ABSENT;
     struct public_key entry;
@@ -217,18 +218,14 @@ int ssh_key_fingerprint(const char *public_line, char **ret, struct vmm_error **
     return 0;
 }
 
-int ssh_known_hosts_line(const char *host, unsigned port, const char *public_line, char **ret,
-    struct vmm_error **errp)
+int ssh_known_hosts_line(
+    const char *host, unsigned port, const char *public_line, char **ret, struct vmm_error **errp)
 {
     struct public_key key;
     if (!public_key_parse(str_view(public_line), &key))
         return fail_not_a_key(errp);
     cleanup_free char *name = known_hosts_name(host, port);
-    *ret = xasprintf("%s %.*s %.*s\n",
-        name,
-        (int)key.type.n,
-        key.type.p,
-        (int)key.base64.n,
-        key.base64.p);
+    *ret = xasprintf(
+        "%s %.*s %.*s\n", name, (int)key.type.n, key.type.p, (int)key.base64.n, key.base64.p);
     return 0;
 }

@@ -106,8 +106,9 @@ void probe_check(struct probe *p, struct buf *banner)
      * so by POLLRDHUP, recv only when nothing is left. Hence the question below. */
     struct tcp_info info;
     socklen_t info_n = sizeof(info);
-    const bool is_closed = got == 0 ||
-        (getsockopt(p->fd, IPPROTO_TCP, TCP_INFO, &info, &info_n) == 0 && info.tcpi_state != TCP_ESTABLISHED);
+    const bool is_closed =
+        got == 0 || (getsockopt(p->fd, IPPROTO_TCP, TCP_INFO, &info, &info_n) == 0 &&
+                        info.tcpi_state != TCP_ESTABLISHED);
     if (found > 0)
         p->state = PROBE_BANNER;
     else if (found < 0 || is_closed)

@@ -32,6 +32,7 @@ void probe_check(struct probe *p, struct buf *banner);
 /* Back to FREE. */
 void probe_close(struct probe *p);
 
-/* The pure half: the length of the SSH version line within what a server has sent so far ("SSH-2.0-"
- * or "SSH-1.99-", with what precedes it in *ret_at); 0: not complete; -1: never will be. */
+/* The pure half: the length of the SSH version line within what a server has sent so far
+ * ("SSH-2.0-" or "SSH-1.99-", with what precedes it in *ret_at); 0: not complete; -1: never will
+ * be. */
 int probe_find_banner(struct str bytes, size_t *ret_at);

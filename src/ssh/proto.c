@@ -59,7 +59,7 @@ bool msg_start_decode(struct str body, struct msg_start *ret)
         .keepalive_ms = json_get_integer(j, "keepalive_ms", 1, 60 * MINUTE_MS, -1),
     };
     return keep(j, ret->user && ret->host_key_types && ret->kex_ms > 0 && ret->auth_ms > 0 &&
-            ret->keepalive_ms > 0);
+                       ret->keepalive_ms > 0);
 }
 
 void msg_start_put(struct wire *w, const struct msg_start *m, int fd, int *ret_error)
@@ -84,7 +84,8 @@ bool msg_transfer_decode(struct str body, struct msg_transfer *ret)
     return keep(j, ret->mode >= 0 && ret->limit_bytes >= 0);
 }
 
-void msg_transfer_put(struct wire *w, uint8_t type, const struct msg_transfer *m, int fd, int *ret_error)
+void msg_transfer_put(
+    struct wire *w, uint8_t type, const struct msg_transfer *m, int fd, int *ret_error)
 {
     json_t *j = json_object();
     json_put_integer(j, "mode", m->mode);
@@ -98,7 +99,8 @@ bool msg_keygen_decode(struct str body, struct msg_keygen *ret)
     const json_t *list = json_object_get(j, "comments");
     *ret = (struct msg_keygen){.json = j};
     const size_t most = sizeof(ret->comments) / sizeof(*ret->comments);
-    bool is_good = json_is_array(list) && json_array_size(list) > 0 && json_array_size(list) <= most;
+    bool is_good =
+        json_is_array(list) && json_array_size(list) > 0 && json_array_size(list) <= most;
     for (size_t i = 0; is_good && i < json_array_size(list); i++) {
         ret->comments[i] = json_string_value(json_array_get(list, i));
         is_good = ret->comments[i] != NULL;

@@ -59,8 +59,8 @@ enum proto_msg {
 enum {
     PROTO_KEY_MAX_BYTES = 65536,
     PROTO_PATH_MAX_BYTES = 4096,
-    /* The library sends this much of a command's input ahead of what the helper has passed on, so that
-     * a CANCEL never waits behind it. */
+    /* The library sends this much of a command's input ahead of what the helper has passed on, so
+     * that a CANCEL never waits behind it. */
     PROTO_STDIN_WINDOW_BYTES = 256 * 1024,
 };
 
@@ -114,12 +114,13 @@ struct msg_number { /* STDIN_TAKEN, DONE: bytes; PROGRESS: bytes of total */
 
 struct msg_exit {
     json_t *json;
-    int64_t status; /* -1: not said */
+    int64_t status;     /* -1: not said */
     const char *signal; /* "": none */
     bool is_left_open;
 };
 
-/* False when it is no such message; then there is nothing to free. Otherwise json_decref(m->json). */
+/* False when it is no such message; then there is nothing to free. Otherwise json_decref(m->json).
+ */
 bool msg_start_decode(struct str body, struct msg_start *ret);
 bool msg_transfer_decode(struct str body, struct msg_transfer *ret);
 bool msg_keygen_decode(struct str body, struct msg_keygen *ret);
@@ -130,7 +131,8 @@ bool msg_number_decode(struct str body, struct msg_number *ret);
 bool msg_exit_decode(struct str body, struct msg_exit *ret);
 
 void msg_start_put(struct wire *w, const struct msg_start *m, int fd, int *ret_error);
-void msg_transfer_put(struct wire *w, uint8_t type, const struct msg_transfer *m, int fd, int *ret_error);
+void msg_transfer_put(
+    struct wire *w, uint8_t type, const struct msg_transfer *m, int fd, int *ret_error);
 void msg_keygen_put(struct wire *w, const struct msg_keygen *m);
 void msg_hello_put(struct wire *w, const struct msg_hello *m);
 void msg_host_key_put(struct wire *w, const struct msg_host_key *m);

@@ -52,8 +52,8 @@ static bool stage_process(void)
     /* No core file, no debugger of the same user: a private key is in this memory. */
     if (!limit(RLIMIT_CORE, 0) || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
         return false;
-    /* A guest that floods us meets an allocation that fails. 64 MiB is some ten times what a session
-     * in full swing uses. */
+    /* A guest that floods us meets an allocation that fails. 64 MiB is some ten times what a
+     * session in full swing uses. */
     if (!HAS_SANITIZER && !limit(RLIMIT_DATA, 64U << 20))
         return false;
     if (!limit(RLIMIT_NOFILE, 64))
@@ -68,7 +68,8 @@ static bool stage_process(void)
  * socketpair, and the files and the one connection that are handed over. */
 static int stage_landlock(void)
 {
-    const int abi = (int)syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
+    const int abi =
+        (int)syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
     if (abi <= 0)
         return 0; /* an old kernel, or switched off */
     struct ruleset rules = {.fs = FS_RIGHTS_ABI_1};
@@ -82,9 +83,9 @@ static int stage_landlock(void)
         rules.fs |= FS_RIGHT_IOCTL_DEV;
     if (abi >= 6)
         rules.scoped = SCOPES;
-    const size_t size = abi >= 6 ? sizeof(rules)
-        : abi >= 4               ? offsetof(struct ruleset, scoped)
-                                 : offsetof(struct ruleset, net);
+    const size_t size = abi >= 6   ? sizeof(rules)
+                        : abi >= 4 ? offsetof(struct ruleset, scoped)
+                                   : offsetof(struct ruleset, net);
     const int fd = (int)syscall(SYS_landlock_create_ruleset, &rules, size, 0);
     if (fd < 0)
         return 0;
@@ -100,19 +101,71 @@ static int stage_landlock(void)
  * OpenSSL. They fail with EPERM instead of killing: libraries ask for files they can do
  * without. */
 static const int refused_calls[] = {
-    SYS_openat, SYS_openat2, SYS_open_by_handle_at, SYS_name_to_handle_at, SYS_execve, SYS_execveat,
-    SYS_socket, SYS_socketpair, SYS_connect, SYS_bind, SYS_listen, SYS_accept, SYS_accept4, SYS_ptrace,
-    SYS_process_vm_readv, SYS_process_vm_writev, SYS_pidfd_getfd, SYS_pidfd_send_signal, SYS_kill,
-    SYS_unlinkat, SYS_renameat2, SYS_linkat, SYS_symlinkat, SYS_mkdirat, SYS_mknodat, SYS_fchmodat,
-    SYS_fchownat, SYS_truncate, SYS_mount, SYS_umount2, SYS_unshare, SYS_setns, SYS_chroot, SYS_pivot_root,
-    SYS_io_uring_setup, SYS_bpf, SYS_perf_event_open, SYS_userfaultfd, SYS_keyctl, SYS_add_key,
-    SYS_request_key, SYS_memfd_create, SYS_shmat, SYS_msgget, SYS_semget,
+    SYS_openat,
+    SYS_openat2,
+    SYS_open_by_handle_at,
+    SYS_name_to_handle_at,
+    SYS_execve,
+    SYS_execveat,
+    SYS_socket,
+    SYS_socketpair,
+    SYS_connect,
+    SYS_bind,
+    SYS_listen,
+    SYS_accept,
+    SYS_accept4,
+    SYS_ptrace,
+    SYS_process_vm_readv,
+    SYS_process_vm_writev,
+    SYS_pidfd_getfd,
+    SYS_pidfd_send_signal,
+    SYS_kill,
+    SYS_unlinkat,
+    SYS_renameat2,
+    SYS_linkat,
+    SYS_symlinkat,
+    SYS_mkdirat,
+    SYS_mknodat,
+    SYS_fchmodat,
+    SYS_fchownat,
+    SYS_truncate,
+    SYS_mount,
+    SYS_umount2,
+    SYS_unshare,
+    SYS_setns,
+    SYS_chroot,
+    SYS_pivot_root,
+    SYS_io_uring_setup,
+    SYS_bpf,
+    SYS_perf_event_open,
+    SYS_userfaultfd,
+    SYS_keyctl,
+    SYS_add_key,
+    SYS_request_key,
+    SYS_memfd_create,
+    SYS_shmat,
+    SYS_msgget,
+    SYS_semget,
 #ifdef SYS_open
-    SYS_open, SYS_creat, SYS_unlink, SYS_rename, SYS_renameat, SYS_link, SYS_symlink, SYS_mkdir, SYS_rmdir,
-    SYS_mknod, SYS_chmod, SYS_chown, SYS_lchown, SYS_fork, SYS_vfork,
+    SYS_open,
+    SYS_creat,
+    SYS_unlink,
+    SYS_rename,
+    SYS_renameat,
+    SYS_link,
+    SYS_symlink,
+    SYS_mkdir,
+    SYS_rmdir,
+    SYS_mknod,
+    SYS_chmod,
+    SYS_chown,
+    SYS_lchown,
+    SYS_fork,
+    SYS_vfork,
 #endif
 #if !HAS_SANITIZER /* which looks for leaks from a thread of its own */
-    SYS_clone, SYS_clone3,
+    SYS_clone,
+    SYS_clone3,
 #endif
 };
 
@@ -134,16 +187,19 @@ static bool stage_seccomp(void)
     const struct sock_filter refuse = BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM);
 
     /* Numbers mean other calls in another architecture's mode: refuse those modes whole. */
-    code[n++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch));
+    code[n++] =
+        (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch));
     code[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, THIS_ARCH, 1, 0);
     code[n++] = refuse;
-    code[n++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr));
+    code[n++] =
+        (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr));
 #ifdef X32_BIT
     code[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, X32_BIT, 0, 1);
     code[n++] = refuse;
 #endif
     for (unsigned i = 0; i < COUNT; i++) {
-        code[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)refused_calls[i], 0, 1);
+        code[n++] = (struct sock_filter)BPF_JUMP(
+            BPF_JMP | BPF_JEQ | BPF_K, (unsigned)refused_calls[i], 0, 1);
         code[n++] = refuse;
     }
     code[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);

@@ -70,11 +70,8 @@ static int check_alive(struct ssh_session *s, const char *doing, struct vmm_erro
 {
     if (s->helper)
         return 0;
-    return vmm_fail(errp,
-        &(struct diag){.code = VMM_E_SSH, .reason = "connection"},
-        "could not %s: the connection to %s is already lost",
-        doing,
-        s->name);
+    return vmm_fail(errp, &(struct diag){.code = VMM_E_SSH, .reason = "connection"},
+        "could not %s: the connection to %s is already lost", doing, s->name);
 }
 
 /* What an operation waits for, and how it ended. */
@@ -101,7 +98,8 @@ static bool cancel(struct ssh_session *s)
 }
 
 /* helper_receive said no. */
-static int operation_failed(struct operation *op, int why, const char *waited_for, struct vmm_error **errp)
+static int operation_failed(
+    struct operation *op, int why, const char *waited_for, struct vmm_error **errp)
 {
     struct ssh_session *s = op->s;
     if (why != -ETIMEDOUT && why != -ECANCELED)
@@ -109,22 +107,19 @@ static int operation_failed(struct operation *op, int why, const char *waited_fo
     if (!cancel(s))
         helper_close(TAKE_PTR(s->helper), 0);
     if (why == -ECANCELED)
-        return vmm_fail(errp,
-            &(struct diag){.code = VMM_E_INTERRUPTED},
-            "interrupted: could not %s",
-            op->doing);
+        return vmm_fail(errp, &(struct diag){.code = VMM_E_INTERRUPTED},
+            "interrupted: could not %s", op->doing);
     return vmm_fail(errp,
         &(struct diag){.code = VMM_E_WAIT_TIMEOUT,
             .reason = "ssh",
             .sys = ETIMEDOUT,
             .help = "Give it more time, or see in the guest what it waits for."},
-        "could not %s: %s in time",
-        op->doing,
-        waited_for);
+        "could not %s: %s in time", op->doing, waited_for);
 }
 
 /* FAILED and REFUSED: the helper's own words. */
-static int operation_refused(struct operation *op, const struct wire_frame *f, struct vmm_error **errp)
+static int operation_refused(
+    struct operation *op, const struct wire_frame *f, struct vmm_error **errp)
 {
     struct msg_failed m;
     if (!msg_failed_decode(f->body, &m))
@@ -138,20 +133,21 @@ static int operation_refused(struct operation *op, const struct wire_frame *f, s
         helper_close(TAKE_PTR(op->s->helper), CLOSE_MS);
     const char *help = "The guest's own log may say more; try again.";
     if (strcmp(buf_cstr(&reason), "no-sftp") == 0)
-        help = "Install openssh-sftp-server in the guest, or enable the sftp subsystem of its sshd.";
+        help =
+            "Install openssh-sftp-server in the guest, or enable the sftp subsystem of its sshd.";
     else if (strcmp(buf_cstr(&reason), "disk-full") == 0)
         help = "Free some space in the guest or give its disk more.";
     else if (strcmp(buf_cstr(&reason), "no-such-path") == 0)
         help = "Make the folder first; missing parents are not made.";
-    else if (strcmp(buf_cstr(&reason), "is-directory") == 0 || strcmp(buf_cstr(&reason), "too-large") == 0)
+    else if (strcmp(buf_cstr(&reason), "is-directory") == 0 ||
+             strcmp(buf_cstr(&reason), "too-large") == 0)
         help = "Name another file, or ask for more.";
     else if (strcmp(buf_cstr(&reason), "permission") == 0)
-        help = "The user logged in has no right to it. Upload to a folder of its own and move it with sudo.";
+        help =
+            "The user logged in has no right to it. Upload to a folder of its own and move it with sudo.";
     return vmm_fail(errp,
         &(struct diag){.code = VMM_E_SSH, .reason = buf_cstr(&reason), .help = help},
-        "could not %s: %s",
-        op->doing,
-        buf_cstr(&words));
+        "could not %s: %s", op->doing, buf_cstr(&words));
 }
 
 /* ---- Commands ------------------------------------------------------------------------------ */
@@ -178,14 +174,13 @@ static bool is_variable_name(const char *name)
 }
 
 /* The command with its variables before it. */
-static int build_command(const char *command, const char *const *env, struct buf *out, struct vmm_error **errp)
+static int build_command(
+    const char *command, const char *const *env, struct buf *out, struct vmm_error **errp)
 {
     for (; env && env[0] && env[1]; env += 2) {
         if (!is_variable_name(env[0]))
-            return vmm_fail(errp,
-                &(struct diag){.code = VMM_E_USAGE},
-                "cannot set the variable \"%s\" in the guest: not a name",
-                env[0]);
+            return vmm_fail(errp, &(struct diag){.code = VMM_E_USAGE},
+                "cannot set the variable \"%s\" in the guest: not a name", env[0]);
         buf_addf(out, "export %s=", env[0]);
         ssh_quote(out, str_view(env[1]));
         buf_adds(out, "; ");
@@ -193,10 +188,9 @@ static int build_command(const char *command, const char *const *env, struct buf
     buf_adds(out, command);
     if (out->n > SSH_COMMAND_MAX_BYTES)
         return vmm_fail(errp,
-            &(struct diag){.code = VMM_E_USAGE,
-                .help = "Put it into a script file: that has no limit."},
-            "the command is %zu bytes long, more than the %d a shell takes",
-            out->n,
+            &(struct diag){
+                .code = VMM_E_USAGE, .help = "Put it into a script file: that has no limit."},
+            "the command is %zu bytes long, more than the %d a shell takes", out->n,
             SSH_COMMAND_MAX_BYTES);
     return 0;
 }
@@ -282,8 +276,11 @@ static int exec_frame(struct exec *x, const struct wire_frame *f, struct vmm_err
     }
 }
 
-int ssh_exec(struct ssh_session *s, const char *command, const struct ssh_exec_opts *opts,
-    struct ssh_result *ret, struct vmm_error **errp)
+int ssh_exec(struct ssh_session *s,
+    const char *command,
+    const struct ssh_exec_opts *opts,
+    struct ssh_result *ret,
+    struct vmm_error **errp)
 {
     static const struct ssh_exec_opts defaults = {0};
     struct exec x = {
@@ -305,9 +302,10 @@ int ssh_exec(struct ssh_session *s, const char *command, const struct ssh_exec_o
         send_stdin(&x);
         /* Output that never ends must not hide the deadline. */
         const int why = deadline_passed(x.op.deadline)
-            ? -ETIMEDOUT
-            : helper_receive(s->helper, x.op.deadline, x.op.cancel_fd, &f);
-        r = why < 0 ? operation_failed(&x.op, why, "it did not end", errp) : exec_frame(&x, &f, errp);
+                            ? -ETIMEDOUT
+                            : helper_receive(s->helper, x.op.deadline, x.op.cancel_fd, &f);
+        r = why < 0 ? operation_failed(&x.op, why, "it did not end", errp)
+                    : exec_frame(&x, &f, errp);
     }
     if (r < 0)
         return r;
@@ -322,10 +320,8 @@ static int check_file(int fd, const char *doing, struct vmm_error **errp)
     struct stat st;
     if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
         return 0;
-    return vmm_fail(errp,
-        &(struct diag){.code = VMM_E_IO, .sys = EINVAL, .reason = "local"},
-        "could not %s: on this side it is not a regular file",
-        doing);
+    return vmm_fail(errp, &(struct diag){.code = VMM_E_IO, .sys = EINVAL, .reason = "local"},
+        "could not %s: on this side it is not a regular file", doing);
 }
 
 static int check_path(const char *path, const char *doing, struct vmm_error **errp)
@@ -333,15 +329,14 @@ static int check_path(const char *path, const char *doing, struct vmm_error **er
     const size_t n = strlen(path);
     if (n > 0 && n < PROTO_PATH_MAX_BYTES)
         return 0;
-    return vmm_fail(errp,
-        &(struct diag){.code = VMM_E_USAGE},
-        "could not %s: the path in the guest is %s",
-        doing,
-        n ? "too long" : "empty");
+    return vmm_fail(errp, &(struct diag){.code = VMM_E_USAGE},
+        "could not %s: the path in the guest is %s", doing, n ? "too long" : "empty");
 }
 
 /* Frames until the transfer ends. */
-static int wait_transfer(struct operation *op, const struct ssh_transfer_opts *o, uint64_t *ret_bytes,
+static int wait_transfer(struct operation *op,
+    const struct ssh_transfer_opts *o,
+    uint64_t *ret_bytes,
     struct vmm_error **errp)
 {
     struct deadline stalled = deadline_in_ms(STALL_MS);
@@ -352,8 +347,8 @@ static int wait_transfer(struct operation *op, const struct ssh_transfer_opts *o
         struct wire_frame f;
         struct msg_number m;
         const int why = deadline_passed(until)
-            ? -ETIMEDOUT
-            : helper_receive(op->s->helper, until, o->cancel_fd, &f);
+                            ? -ETIMEDOUT
+                            : helper_receive(op->s->helper, until, o->cancel_fd, &f);
         if (why < 0)
             return operation_failed(op, why, "it did not finish", errp);
         if (f.type == MSG_FAILED || f.type == MSG_REFUSED)
@@ -373,43 +368,54 @@ static int wait_transfer(struct operation *op, const struct ssh_transfer_opts *o
     }
 }
 
-static int transfer(struct ssh_session *s, uint8_t type, int local_fd, const char *remote_path,
-    const struct ssh_transfer_opts *opts, uint64_t limit_bytes, uint64_t *ret_bytes, struct vmm_error **errp)
+static int transfer(struct ssh_session *s,
+    uint8_t type,
+    int local_fd,
+    const char *remote_path,
+    const struct ssh_transfer_opts *opts,
+    uint64_t limit_bytes,
+    uint64_t *ret_bytes,
+    struct vmm_error **errp)
 {
     cleanup_buf struct buf shown = {0};
     guest_words(&shown, str_view(remote_path));
-    cleanup_free char *doing = xasprintf("%s \"%s\" %s the guest",
-        type == MSG_UPLOAD ? "upload" : "download",
-        buf_cstr(&shown),
-        type == MSG_UPLOAD ? "to" : "from");
+    cleanup_free char *doing =
+        xasprintf("%s \"%s\" %s the guest", type == MSG_UPLOAD ? "upload" : "download",
+            buf_cstr(&shown), type == MSG_UPLOAD ? "to" : "from");
     struct operation op = {.s = s, .doing = doing};
     int r = check_alive(s, doing, errp);
-    if (r < 0 || (r = check_path(remote_path, doing, errp)) < 0 || (r = check_file(local_fd, doing, errp)) < 0)
+    if (r < 0 || (r = check_path(remote_path, doing, errp)) < 0 ||
+        (r = check_file(local_fd, doing, errp)) < 0)
         return r;
     struct wire *w = &s->helper->wire;
     wire_put_all(w, MSG_PATH, remote_path, strlen(remote_path));
-    msg_transfer_put(w,
-        type,
+    msg_transfer_put(w, type,
         &(struct msg_transfer){.mode = opts->mode ? opts->mode & 07777 : 0600,
             .limit_bytes = (int64_t)(limit_bytes & INT64_MAX)},
-        local_fd,
-        &r);
+        local_fd, &r);
     if (r < 0)
         return session_lost(s, doing, r, errp);
     return wait_transfer(&op, opts, ret_bytes, errp);
 }
 
-int ssh_upload(struct ssh_session *s, int local_fd, const char *remote_path,
-    const struct ssh_transfer_opts *opts, struct vmm_error **errp)
+int ssh_upload(struct ssh_session *s,
+    int local_fd,
+    const char *remote_path,
+    const struct ssh_transfer_opts *opts,
+    struct vmm_error **errp)
 {
     static const struct ssh_transfer_opts defaults = {0};
     const struct ssh_transfer_opts *o = opts ? opts : &defaults;
     uint64_t bytes;
-    return transfer(s, MSG_UPLOAD, local_fd, remote_path, o, o->limit_bytes ? o->limit_bytes : INT64_MAX, &bytes, errp);
+    return transfer(s, MSG_UPLOAD, local_fd, remote_path, o,
+        o->limit_bytes ? o->limit_bytes : INT64_MAX, &bytes, errp);
 }
 
-int ssh_download(struct ssh_session *s, const char *remote_path, int local_fd,
-    const struct ssh_transfer_opts *opts, struct vmm_error **errp)
+int ssh_download(struct ssh_session *s,
+    const char *remote_path,
+    int local_fd,
+    const struct ssh_transfer_opts *opts,
+    struct vmm_error **errp)
 {
     static const struct ssh_transfer_opts defaults = {0};
     const struct ssh_transfer_opts *o = opts ? opts : &defaults;

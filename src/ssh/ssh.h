@@ -8,8 +8,9 @@
  * closes, whoever closes it.
  *
  * A session or a connect belongs to one thread at a time; several of them in several threads are
- * fine. Bytes that came from the guest (output, the text of reasons) are given on as they are by the
- * output callbacks and sanitized in errors. Errors: VMM_E_SSH with a reason word, unless said. */
+ * fine. Bytes that came from the guest (output, the text of reasons) are given on as they are by
+ * the output callbacks and sanitized in errors. Errors: VMM_E_SSH with a reason word, unless said.
+ */
 #pragma once
 
 #include "base/buf.h"
@@ -74,26 +75,36 @@ struct ssh_connect_opts {
 };
 
 /* Tries until it is in or the deadline has passed. Fast against a guest that boots: refusals are
- * retried after 50 ms growing to 500 ms, a connection that stays silent is overtaken after a second by
- * another beside it, and whichever speaks first is taken. Errors, by what stood in the way last:
+ * retried after 50 ms growing to 250 ms, a connection that stays silent is overtaken after a second
+ * by another beside it, and whichever speaks first is taken. Errors, by what stood in the way last:
  * VMM_E_SSH "port", "banner", "kex"; VMM_E_SSH_HOST_KEY (at once, without grace); VMM_E_SSH_AUTH;
- * VMM_E_WAIT_TIMEOUT when the deadline cut a step that was under way; VMM_E_HELPER; VMM_E_INTERRUPTED. */
-int ssh_connect_with_retry(const struct ssh_target *target, const struct ssh_connect_opts *opts,
-    struct ssh_session **ret, struct vmm_error **errp);
+ * VMM_E_WAIT_TIMEOUT when the deadline cut a step that was under way; VMM_E_HELPER;
+ * VMM_E_INTERRUPTED. */
+int ssh_connect_with_retry(const struct ssh_target *target,
+    const struct ssh_connect_opts *opts,
+    struct ssh_session **ret,
+    struct vmm_error **errp);
 
 /* The same as a machine for a loop that watches other things too. Copies what it is given; only
  * cancel_fd is not watched. */
-int ssh_connect_start(const struct ssh_target *target, const struct ssh_connect_opts *opts,
-    struct ssh_connect **ret, struct vmm_error **errp);
+int ssh_connect_start(const struct ssh_target *target,
+    const struct ssh_connect_opts *opts,
+    struct ssh_connect **ret,
+    struct vmm_error **errp);
 /* Readable when ssh_connect_step has something to do; timers are inside. Stays the same fd. */
 int ssh_connect_fd(const struct ssh_connect *c);
 /* Never blocks for longer than a helper takes to start or end (some 10 ms). 1: still on the way
  * (`ret_stage` says where); 0: *ret is the session; negative: failed, with *errp. After 0 or
  * negative only ssh_connect_cancel may follow. `ret_stage` may be NULL and is always set. */
-int ssh_connect_step(struct ssh_connect *c, enum ssh_stage *ret_stage, struct ssh_session **ret,
+int ssh_connect_step(struct ssh_connect *c,
+    enum ssh_stage *ret_stage,
+    struct ssh_session **ret,
     struct vmm_error **errp) __attribute__((warn_unused_result));
 /* The guest makes progress elsewhere: give it longer. */
 void ssh_connect_set_deadline(struct ssh_connect *c, struct deadline deadline);
+/* Something says that the guest's sshd has just come up: try now instead of waiting for the silence
+ * of an earlier connection to get too long. */
+void ssh_connect_nudge(struct ssh_connect *c);
 /* Ends it in any state and frees it; NULL is fine. Does not touch a session already handed out. */
 void ssh_connect_cancel(struct ssh_connect *c);
 
@@ -116,7 +127,7 @@ struct ssh_exec_opts {
     void (*on_stdout)(void *arg, const char *bytes, size_t n);
     void (*on_stderr)(void *arg, const char *bytes, size_t n);
     void *arg;
-    struct deadline deadline; /* zero: in 30 minutes */
+    struct deadline deadline;    /* zero: in 30 minutes */
     uint64_t output_limit_bytes; /* both streams together; 0: 64 MiB */
     /* "NAME", "value", ..., NULL; exported before the command by a POSIX shell, because sshd takes
      * no variables from strangers. NULL: none. */
@@ -125,9 +136,9 @@ struct ssh_exec_opts {
 };
 
 struct ssh_result {
-    int exit_status; /* 128 + the signal when killed, 255 when the guest did not say */
-    char signal[16]; /* "KILL", "TERM" ...; empty: it ended by itself */
-    uint64_t bytes;  /* of output, also what was past the limit */
+    int exit_status;   /* 128 + the signal when killed, 255 when the guest did not say */
+    char signal[16];   /* "KILL", "TERM" ...; empty: it ended by itself */
+    uint64_t bytes;    /* of output, also what was past the limit */
     bool is_truncated; /* the callbacks stopped at the limit; the command went on */
     bool is_left_open; /* it ended, but something it started still holds its output */
 };
@@ -136,8 +147,11 @@ struct ssh_result {
  * status. At the deadline the command is killed and the session stays usable if the guest plays
  * along: VMM_E_WAIT_TIMEOUT within a second. Fails with VMM_E_SSH "connection" when the guest is
  * gone (noticed within 45 s of silence). */
-int ssh_exec(struct ssh_session *s, const char *command, const struct ssh_exec_opts *opts,
-    struct ssh_result *ret, struct vmm_error **errp);
+int ssh_exec(struct ssh_session *s,
+    const char *command,
+    const struct ssh_exec_opts *opts,
+    struct ssh_result *ret,
+    struct vmm_error **errp);
 
 /* The one quoting function: appends '…' with each ' as '\''. For any POSIX shell; no NUL. */
 void ssh_quote(struct buf *out, struct str text);
@@ -155,15 +169,21 @@ struct ssh_transfer_opts {
 };
 
 /* By SFTP, all of a regular file from its beginning; the fd stays the caller's. A path without a
- * leading slash (or with "~/") is relative to the user's home. What is there is overwritten. After a
- * failure the file in the guest may be incomplete. Reasons: "no-such-path", "permission",
+ * leading slash (or with "~/") is relative to the user's home. What is there is overwritten. After
+ * a failure the file in the guest may be incomplete. Reasons: "no-such-path", "permission",
  * "disk-full", "is-directory", "no-sftp", "too-large", "connection", "protocol", "failed". */
-int ssh_upload(struct ssh_session *s, int local_fd, const char *remote_path,
-    const struct ssh_transfer_opts *opts, struct vmm_error **errp);
+int ssh_upload(struct ssh_session *s,
+    int local_fd,
+    const char *remote_path,
+    const struct ssh_transfer_opts *opts,
+    struct vmm_error **errp);
 /* Into a regular file opened for writing; it then holds exactly these bytes. After a failure its
  * content means nothing. */
-int ssh_download(struct ssh_session *s, const char *remote_path, int local_fd,
-    const struct ssh_transfer_opts *opts, struct vmm_error **errp);
+int ssh_download(struct ssh_session *s,
+    const char *remote_path,
+    int local_fd,
+    const struct ssh_transfer_opts *opts,
+    struct vmm_error **errp);
 
 /* ---- Keys -------------------------------------------------------------------------------- */
 
@@ -178,18 +198,20 @@ void ssh_key_pair_done(struct ssh_key_pair *pair);
 enum { SSH_KEYS_AT_ONCE_MAX = 64 };
 
 /* One Ed25519 pair per comment, all by one helper. VMM_E_SSH_KEYGEN, VMM_E_HELPER. */
-int ssh_generate_keys(const char *const *comments, unsigned count, struct ssh_key_pair *ret,
-    struct vmm_error **errp);
-int ssh_generate_key(const char *comment, char **ret_private_openssh, char **ret_public_line,
+int ssh_generate_keys(
+    const char *const *comments, unsigned count, struct ssh_key_pair *ret, struct vmm_error **errp);
+int ssh_generate_key(const char *comment,
+    char **ret_private_openssh,
+    char **ret_public_line,
     struct vmm_error **errp);
 
 /* "SHA256:..." of a public line, as ssh-keygen -l prints it. VMM_E_SSH_KEYGEN: not a public key. */
 int ssh_key_fingerprint(const char *public_line, char **ret, struct vmm_error **errp);
 
-/* A line for a known_hosts file, newline included: "[host]:port type base64". `port` 0 or 22 leaves the
- * port out. VMM_E_SSH_KEYGEN: not a public key. */
-int ssh_known_hosts_line(const char *host, unsigned port, const char *public_line, char **ret,
-    struct vmm_error **errp);
+/* A line for a known_hosts file, newline included: "[host]:port type base64". `port` 0 or 22 leaves
+ * the port out. VMM_E_SSH_KEYGEN: not a public key. */
+int ssh_known_hosts_line(
+    const char *host, unsigned port, const char *public_line, char **ret, struct vmm_error **errp);
 
 static inline void ssh_session_close_handler(struct ssh_session **s)
 {

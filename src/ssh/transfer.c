@@ -181,14 +181,16 @@ static void fail_protocol(struct transfer *t, const char *what)
 
 static void fail_too_large(struct transfer *t)
 {
-    fail(t, "too-large", xasprintf("it is larger than %llu bytes", (unsigned long long)t->opts.limit_bytes));
+    fail(t, "too-large",
+        xasprintf("it is larger than %llu bytes", (unsigned long long)t->opts.limit_bytes));
 }
 
 /* "FAILURE" says nothing; so ask what the path is, and how full the disk is. The words the guest
  * gave are kept for when that tells nothing either. */
 static void look_into_it(struct transfer *t, struct str words)
 {
-    t->message = words.n ? xasprintf("the guest says \"%.*s\"", (int)(words.n < 300 ? words.n : 300), words.p)
+    t->message = words.n ? xasprintf("the guest says \"%.*s\"",
+                               (int)(words.n < 300 ? words.n : 300), words.p)
                          : xstrdup("the guest gives no reason");
     t->phase = LOOKING;
     const size_t at = packet_begin(t, FXP_STAT);
@@ -220,9 +222,9 @@ static void refused(struct transfer *t, uint32_t code, struct str words)
 {
     switch (code) {
     case FX_NO_SUCH_FILE:
-        fail(t,
-            "no-such-path",
-            xstrdup(t->opts.is_upload ? "there is no such folder in the guest" : "there is no such file in the guest"));
+        fail(t, "no-such-path",
+            xstrdup(t->opts.is_upload ? "there is no such folder in the guest"
+                                      : "there is no such file in the guest"));
         break;
     case FX_PERMISSION_DENIED:
         fail(t, "permission", xstrdup("permission denied in the guest"));
@@ -308,11 +310,12 @@ static void ask_write(struct transfer *t, struct request *r)
     t->outstanding++;
 }
 
-/* Past the size the guest told, one request at a time looks for the end: a small file is not asked for
- * 64 times, and one that grew or that tells no size (as in /proc) still comes whole. */
+/* Past the size the guest told, one request at a time looks for the end: a small file is not asked
+ * for 64 times, and one that grew or that tells no size (as in /proc) still comes whole. */
 static bool may_read_on(const struct transfer *t)
 {
-    return t->next_offset <= t->opts.limit_bytes && (t->next_offset < t->total_bytes || t->outstanding == 0);
+    return t->next_offset <= t->opts.limit_bytes &&
+           (t->next_offset < t->total_bytes || t->outstanding == 0);
 }
 
 static void read_on(struct transfer *t, struct request *r)
@@ -411,7 +414,8 @@ static void take_data(struct transfer *t, struct request *q, struct rd *r)
         if (put < 0 && errno == EINTR)
             continue;
         if (put <= 0) {
-            fail(t, "local", xasprintf("could not write the file on this side: %s", strerror(errno)));
+            fail(t, "local",
+                xasprintf("could not write the file on this side: %s", strerror(errno)));
             return;
         }
         at += (size_t)put;
@@ -640,7 +644,8 @@ struct transfer_status transfer_status(const struct transfer *t)
 {
     return (struct transfer_status){
         .state = t->state,
-        .done_bytes = t->state == TRANSFER_DONE && !t->opts.is_upload ? t->end_offset : t->done_bytes,
+        .done_bytes =
+            t->state == TRANSFER_DONE && !t->opts.is_upload ? t->end_offset : t->done_bytes,
         .total_bytes = t->total_bytes,
         .reason = t->reason,
         .message = t->message,

@@ -1,8 +1,8 @@
-/* One file over SFTP version 3, as a machine without input or output of its own: bytes from the guest go
- * in, bytes for the guest come out. libssh's own client waits for every write to be answered; this one
- * keeps many on their way, can be stopped at any moment, and takes its replies apart with one
- * checked cursor. Runs in the helper. The guest lies: lengths, offsets and sizes are checked
- * against what was asked. */
+/* One file over SFTP version 3, as a machine without input or output of its own: bytes from the
+ * guest go in, bytes for the guest come out. libssh's own client waits for every write to be
+ * answered; this one keeps many on their way, can be stopped at any moment, and takes its replies
+ * apart with one checked cursor. Runs in the helper. The guest lies: lengths, offsets and sizes are
+ * checked against what was asked. */
 #pragma once
 
 #include "base/buf.h"

@@ -227,7 +227,7 @@ int wire_next(struct wire *w, struct wire_frame *ret_frame)
 void wire_wipe(struct wire_frame *frame)
 {
     if (frame->body.n)
-        explicit_bzero((char *)(uintptr_t)frame->body.p, frame->body.n);
+        explicit_bzero((char *)frame->body.p, frame->body.n); /* it is our own buffer */
     frame->body.n = 0;
 }
 

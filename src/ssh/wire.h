@@ -27,8 +27,8 @@ struct wire {
     struct buf in;
     size_t in_at; /* bytes of `in` already given out as frames */
     struct buf out;
-    size_t out_at;    /* bytes of `out` already sent */
-    int out_fd;       /* owned; travels with the byte at out_fd_at */
+    size_t out_at; /* bytes of `out` already sent */
+    int out_fd;    /* owned; travels with the byte at out_fd_at */
     size_t out_fd_at;
     int in_fd; /* owned; the last one received and not taken */
 };
@@ -38,14 +38,16 @@ int wire_parse(struct str bytes, struct wire_frame *ret_frame, size_t *ret_used)
 
 /* Takes `fd`. */
 void wire_init(struct wire *w, int fd, bool takes_fds);
-/* Wipes, closes. Zeroed memory from wire_init's caller that was never initialised must not come here. */
+/* Wipes, closes. Zeroed memory from wire_init's caller that was never initialised must not come
+ * here. */
 void wire_done(struct wire *w);
 
 /* Queues a frame of at most WIRE_BODY_MAX_BYTES. */
 void wire_put(struct wire *w, uint8_t type, const void *body, size_t n);
 /* The same, wiped from memory once sent. */
 void wire_put_secret(struct wire *w, uint8_t type, const void *body, size_t n);
-/* The same with a descriptor (duplicated; -errno). One at a time: -EBUSY while another is queued. */
+/* The same with a descriptor (duplicated; -errno). One at a time: -EBUSY while another is queued.
+ */
 int wire_put_fd(struct wire *w, uint8_t type, const void *body, size_t n, int fd);
 /* Any number of bytes as frames of one type; none for no bytes. */
 void wire_put_all(struct wire *w, uint8_t type, const void *body, size_t n);

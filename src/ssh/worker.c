@@ -20,7 +20,8 @@ bool worker_is_full(const struct worker *w)
 
 static bool can_send(const struct worker *w, ssh_channel channel)
 {
-    return !(ssh_get_poll_flags(w->session) & SSH_WRITE_PENDING) && ssh_channel_window_size(channel) > 0;
+    return !(ssh_get_poll_flags(w->session) & SSH_WRITE_PENDING) &&
+           ssh_channel_window_size(channel) > 0;
 }
 
 bool worker_send(struct worker *w, ssh_channel channel, struct buf *bytes)
@@ -48,7 +49,7 @@ bool worker_could_send(const struct worker *w, ssh_channel channel, const struct
 bool worker_is_lost(const struct worker *w)
 {
     return !ssh_is_connected(w->session) ||
-        (ssh_get_status(w->session) & (SSH_CLOSED | SSH_CLOSED_ERROR)) != 0;
+           (ssh_get_status(w->session) & (SSH_CLOSED | SSH_CLOSED_ERROR)) != 0;
 }
 
 void worker_fail(struct worker *w, const char *reason, const char *message)
@@ -181,8 +182,8 @@ static void drive_session(struct worker *w)
     }
 }
 
-/* A silent guest is asked for a sign of life; one that gives none is gone. TCP would not tell: QEMU's
- * user network answers for a dead guest. */
+/* A silent guest is asked for a sign of life; one that gives none is gone. TCP would not tell:
+ * QEMU's user network answers for a dead guest. */
 static void keep_alive(struct worker *w)
 {
     const int64_t now = clock_ms();
@@ -193,8 +194,10 @@ static void keep_alive(struct worker *w)
     const int64_t silent_ms = now - w->heard_ms;
     if (silent_ms >= KEEPALIVES_MISSED_MAX * w->start.keepalive_ms) {
         worker_fail(w, "connection", "the guest does not answer any more");
-    } else if (silent_ms >= w->start.keepalive_ms && now - w->keepalive_ms >= w->start.keepalive_ms) {
-        /* Twice: the first call only collects the answer to the last one, if there was a last one. */
+    } else if (silent_ms >= w->start.keepalive_ms &&
+               now - w->keepalive_ms >= w->start.keepalive_ms) {
+        /* Twice: the first call only collects the answer to the last one, if there was a last one.
+         */
         (void)ssh_send_keepalive(w->session);
         (void)ssh_send_keepalive(w->session);
         w->keepalive_ms = now;
@@ -232,7 +235,8 @@ static bool step(struct worker *w)
     case WORKER_OVER:
         return false;
     }
-    if (is_connected_state(w) && worker_is_lost(w) && !(w->state == WORKER_EXEC && worker_is_full(w)))
+    if (is_connected_state(w) && worker_is_lost(w) &&
+        !(w->state == WORKER_EXEC && worker_is_full(w)))
         worker_fail_ssh(w, "connection");
     if (is_connected_state(w))
         keep_alive(w);
@@ -324,8 +328,9 @@ void worker_run(int wire_fd, int landlock, bool has_seccomp)
     static struct worker w;
     wire_init(&w.wire, wire_fd, /* takes_fds */ true);
     w.move.fd = -1;
-    msg_hello_put(&w.wire,
-        &(struct msg_hello){.version = PROTO_VERSION, .landlock = landlock, .has_seccomp = has_seccomp});
+    msg_hello_put(
+        &w.wire, &(struct msg_hello){
+                     .version = PROTO_VERSION, .landlock = landlock, .has_seccomp = has_seccomp});
     while (w.state != WORKER_OVER) {
         const bool is_eager = step(&w);
         if (w.state == WORKER_OVER || wire_flush(&w.wire) < 0)

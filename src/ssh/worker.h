@@ -13,14 +13,14 @@
 #include <stdbool.h>
 
 enum worker_state {
-    WORKER_FRESH,    /* waits for START or KEYGEN */
-    WORKER_KEX,      /* ssh_connect */
-    WORKER_JUDGED,   /* the library judges the host key */
-    WORKER_AUTH,     /* ssh_userauth */
-    WORKER_READY,    /* no operation */
+    WORKER_FRESH,  /* waits for START or KEYGEN */
+    WORKER_KEX,    /* ssh_connect */
+    WORKER_JUDGED, /* the library judges the host key */
+    WORKER_AUTH,   /* ssh_userauth */
+    WORKER_READY,  /* no operation */
     WORKER_EXEC,
     WORKER_TRANSFER,
-    WORKER_OVER,     /* the last word is queued; then the end */
+    WORKER_OVER, /* the last word is queued; then the end */
 };
 
 enum channel_phase { CHANNEL_OPENING, CHANNEL_ASKING, CHANNEL_RUNNING };
@@ -62,10 +62,11 @@ struct worker {
     struct msg_start start;
     struct deadline stage_deadline;
     struct ssh_counter_struct traffic; /* on the socket */
-    uint64_t heard_bytes; /* `traffic` when we last looked */
+    uint64_t heard_bytes;              /* `traffic` when we last looked */
     int64_t heard_ms;
-    int64_t keepalive_ms; /* when the last was sent */
-    bool is_write_refused; /* by libssh, at the last try: it exchanges new keys, or the channel is gone */
+    int64_t keepalive_ms;  /* when the last was sent */
+    bool is_write_refused; /* by libssh, at the last try: it exchanges new keys, or the channel is
+                              gone */
     struct worker_exec exec;
     struct worker_transfer move;
 };
@@ -77,8 +78,8 @@ void worker_run(int wire_fd, int landlock, bool has_seccomp);
 
 /* The library's queue is long: read no more from the guest for now. */
 bool worker_is_full(const struct worker *w);
-/* Writes to a channel as far as its window goes and without piling up in libssh; the buffer keeps the
- * rest. True when something went out. */
+/* Writes to a channel as far as its window goes and without piling up in libssh; the buffer keeps
+ * the rest. True when something went out. */
 bool worker_send(struct worker *w, ssh_channel channel, struct buf *bytes);
 /* There is more to send and it could go now: reading has cleared the way meanwhile, and no event
  * will say so. */

@@ -19,8 +19,13 @@ static void on_exit_status(ssh_session session, ssh_channel channel, int status,
     x->exited_ms = x->last_output_ms = clock_ms();
 }
 
-static void on_exit_signal(ssh_session session, ssh_channel channel, const char *name, int core,
-    const char *message, const char *language, void *userdata)
+static void on_exit_signal(ssh_session session,
+    ssh_channel channel,
+    const char *name,
+    int core,
+    const char *message,
+    const char *language,
+    void *userdata)
 {
     struct worker_exec *x = &((struct worker *)userdata)->exec;
     (void)session, (void)channel, (void)core, (void)message, (void)language;
@@ -31,7 +36,8 @@ static void on_exit_signal(ssh_session session, ssh_channel channel, const char 
 /* Called while libssh takes packets apart. Taken here, and not only when we read, because once the
  * connection breaks libssh gives out nothing of what it still holds. What does not fit stays with
  * libssh, whose window makes the guest wait, and pass_output fetches it. */
-static int on_output(ssh_session session, ssh_channel channel, void *data, uint32_t n, int is_stderr, void *userdata)
+static int on_output(
+    ssh_session session, ssh_channel channel, void *data, uint32_t n, int is_stderr, void *userdata)
 {
     struct worker *w = userdata;
     (void)session, (void)channel;

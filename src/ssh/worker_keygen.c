@@ -1,5 +1,5 @@
-#include "ssh/worker.h"
 #include "base/cleanup.h"
+#include "ssh/worker.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -10,7 +10,8 @@ static bool make_pair(struct worker *w, const char *comment)
     ssh_key key = NULL;
     char *private_text = NULL;
     char *public_text = NULL;
-    const bool is_made = ssh_pki_generate(SSH_KEYTYPE_ED25519, 0, &key) == SSH_OK &&
+    const bool is_made =
+        ssh_pki_generate(SSH_KEYTYPE_ED25519, 0, &key) == SSH_OK &&
         ssh_pki_export_privkey_base64(key, NULL, NULL, NULL, &private_text) == SSH_OK &&
         ssh_pki_export_pubkey_base64(key, &public_text) == SSH_OK;
     if (is_made) {

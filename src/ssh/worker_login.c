@@ -1,5 +1,5 @@
-#include "ssh/worker.h"
 #include "base/cleanup.h"
+#include "ssh/worker.h"
 
 #include <string.h>
 
@@ -8,8 +8,8 @@
 static const char host_key_types[] =
     "ssh-ed25519,ecdsa-sha2-nistp256,ecdsa-sha2-nistp384,ecdsa-sha2-nistp521,rsa-sha2-512,rsa-sha2-256";
 
-/* libssh looks for nothing by itself: no configuration, no keys, no agent, no known_hosts, which are
- * all the library's business and cannot be opened from here anyway. */
+/* libssh looks for nothing by itself: no configuration, no keys, no agent, no known_hosts, which
+ * are all the library's business and cannot be opened from here anyway. */
 static bool set_options(ssh_session s, const struct msg_start *m, int fd)
 {
     const bool no = false;
@@ -17,15 +17,16 @@ static bool set_options(ssh_session s, const struct msg_start *m, int fd)
     cleanup_buf struct buf types = {0};
     buf_addf(&types, "%s%s%s", m->host_key_types, *m->host_key_types ? "," : "", host_key_types);
     return ssh_options_set(s, SSH_OPTIONS_PROCESS_CONFIG, &no) == SSH_OK &&
-        ssh_options_set(s, SSH_OPTIONS_SSH_DIR, "/nonexistent") == SSH_OK &&
-        ssh_options_set(s, SSH_OPTIONS_HOST, "guest") == SSH_OK &&
-        ssh_options_set(s, SSH_OPTIONS_USER, m->user) == SSH_OK &&
-        ssh_options_set(s, SSH_OPTIONS_KNOWNHOSTS, "/nonexistent/known_hosts") == SSH_OK &&
-        ssh_options_set(s, SSH_OPTIONS_GLOBAL_KNOWNHOSTS, "/nonexistent/known_hosts") == SSH_OK &&
-        ssh_options_set(s, SSH_OPTIONS_COMPRESSION, "no") == SSH_OK &&
-        ssh_options_set(s, SSH_OPTIONS_HOSTKEYS, buf_cstr(&types)) == SSH_OK &&
-        ssh_options_set(s, SSH_OPTIONS_NODELAY, &on) == SSH_OK &&
-        ssh_options_set(s, SSH_OPTIONS_FD, &fd) == SSH_OK;
+           ssh_options_set(s, SSH_OPTIONS_SSH_DIR, "/nonexistent") == SSH_OK &&
+           ssh_options_set(s, SSH_OPTIONS_HOST, "guest") == SSH_OK &&
+           ssh_options_set(s, SSH_OPTIONS_USER, m->user) == SSH_OK &&
+           ssh_options_set(s, SSH_OPTIONS_KNOWNHOSTS, "/nonexistent/known_hosts") == SSH_OK &&
+           ssh_options_set(s, SSH_OPTIONS_GLOBAL_KNOWNHOSTS, "/nonexistent/known_hosts") ==
+               SSH_OK &&
+           ssh_options_set(s, SSH_OPTIONS_COMPRESSION, "no") == SSH_OK &&
+           ssh_options_set(s, SSH_OPTIONS_HOSTKEYS, buf_cstr(&types)) == SSH_OK &&
+           ssh_options_set(s, SSH_OPTIONS_NODELAY, &on) == SSH_OK &&
+           ssh_options_set(s, SSH_OPTIONS_FD, &fd) == SSH_OK;
 }
 
 void login_begin(struct worker *w, struct str body)
@@ -54,9 +55,11 @@ static void show_host_key(struct worker *w)
         ssh_pki_export_pubkey_base64(key, &base64) != SSH_OK) {
         worker_fail(w, "kex", "the guest showed no host key");
     } else {
-        const char *type = ssh_key_type(key) == SSH_KEYTYPE_ECDSA ? ssh_pki_key_ecdsa_name(key)
-                                                                  : ssh_key_type_to_char(ssh_key_type(key));
-        msg_host_key_put(&w->wire, &(struct msg_host_key){.type = type ? type : "?", .key = base64});
+        const char *type = ssh_key_type(key) == SSH_KEYTYPE_ECDSA
+                               ? ssh_pki_key_ecdsa_name(key)
+                               : ssh_key_type_to_char(ssh_key_type(key));
+        msg_host_key_put(
+            &w->wire, &(struct msg_host_key){.type = type ? type : "?", .key = base64});
         w->state = WORKER_JUDGED;
         w->stage_deadline = deadline_in_ms(w->start.auth_ms);
     }

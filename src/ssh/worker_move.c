@@ -1,5 +1,5 @@
-#include "ssh/worker.h"
 #include "base/cleanup.h"
+#include "ssh/worker.h"
 
 #include <string.h>
 
@@ -7,7 +7,8 @@ enum { TELL_EVERY_MS = 100 };
 
 /* Called while libssh takes packets apart; takes everything, so that nothing waits in libssh for an
  * event that never comes. On stderr sftp-server says nothing we want to know. */
-static int on_answer(ssh_session session, ssh_channel channel, void *data, uint32_t n, int is_stderr, void *userdata)
+static int on_answer(
+    ssh_session session, ssh_channel channel, void *data, uint32_t n, int is_stderr, void *userdata)
 {
     struct worker_transfer *v = userdata;
     (void)session, (void)channel;
@@ -23,7 +24,8 @@ static bool make_channel(struct worker *w)
     v->channel = ssh_channel_new(w->session);
     if (!v->channel)
         return false;
-    v->callbacks = (struct ssh_channel_callbacks_struct){.userdata = v, .channel_data_function = on_answer};
+    v->callbacks =
+        (struct ssh_channel_callbacks_struct){.userdata = v, .channel_data_function = on_answer};
     ssh_callbacks_init(&v->callbacks);
     return ssh_set_channel_callbacks(v->channel, &v->callbacks) == SSH_OK;
 }
@@ -95,7 +97,8 @@ static bool start(struct worker *w)
     int r = SSH_OK;
     if (v->phase == CHANNEL_OPENING && (r = ssh_channel_open_session(v->channel)) == SSH_OK)
         v->phase = CHANNEL_ASKING;
-    if (v->phase == CHANNEL_ASKING && (r = ssh_channel_request_subsystem(v->channel, "sftp")) == SSH_OK)
+    if (v->phase == CHANNEL_ASKING &&
+        (r = ssh_channel_request_subsystem(v->channel, "sftp")) == SSH_OK)
         v->phase = CHANNEL_RUNNING;
     if (r == SSH_OK || r == SSH_AGAIN)
         return r == SSH_OK;

@@ -1,10 +1,11 @@
-/* Any bytes at the doors of src/ssh/: what a helper sends to the library, what a library sends to the
- * helper (wire.c, proto.c), what a guest's SFTP server answers (transfer.c), and what stands in a
- * known_hosts file or comes as a key or a banner (keys.c, probe.c). The first byte chooses.
+/* Any bytes at the doors of src/ssh/: what a helper sends to the library, what a library sends to
+ * the helper (wire.c, proto.c), what a guest's SFTP server answers (transfer.c), and what stands in
+ * a known_hosts file or comes as a key or a banner (keys.c, probe.c). The first byte chooses.
  *
- * Beyond "no crash": a frame that was taken apart is put together again as the same bytes; a message that
- * was decoded is encoded and decoded as the same; a download never writes past its limit and never
- * claims bytes it was not given; a key that matches is in the file, and a line made of it is found. */
+ * Beyond "no crash": a frame that was taken apart is put together again as the same bytes; a
+ * message that was decoded is encoded and decoded as the same; a download never writes past its
+ * limit and never claims bytes it was not given; a key that matches is in the file, and a line made
+ * of it is found. */
 #include "base/alloc.h"
 #include "base/buf.h"
 #include "base/cleanup.h"
@@ -52,9 +53,11 @@ static void check_same_json(const struct wire *w, json_t *before)
         broken("what is encoded is JSON");
     /* Strings may be cut and numbers replaced by defaults, but only where they were out of bounds;
      * what is encoded again must be a fixed point. */
-    json_object_foreach(after, key, value) {
+    json_object_foreach(after, key, value)
+    {
         json_t *old = json_object_get(before, key);
-        if (json_is_string(value) && json_is_string(old) && json_string_length(old) < 64 && !json_equal(value, old))
+        if (json_is_string(value) && json_is_string(old) && json_string_length(old) < 64 &&
+            !json_equal(value, old))
             broken("a short string comes back the same");
     }
 }
@@ -184,8 +187,11 @@ static void sftp(struct str bytes, bool is_upload)
     if (fd < 0 || ftruncate(fd, is_upload ? LIMIT_BYTES / 2 : 0) < 0 || bytes.n < 1)
         return;
     const size_t piece = (uint8_t)bytes.p[0] + 1U;
-    struct transfer *t = transfer_new(&(struct transfer_opts){
-        .is_upload = is_upload, .fd = fd, .path = "some/path", .mode = 0600, .limit_bytes = LIMIT_BYTES});
+    struct transfer *t = transfer_new(&(struct transfer_opts){.is_upload = is_upload,
+        .fd = fd,
+        .path = "some/path",
+        .mode = 0600,
+        .limit_bytes = LIMIT_BYTES});
     for (size_t at = 1; at < bytes.n && transfer_status(t).state == TRANSFER_GOING; at += piece) {
         transfer_feed(t, bytes.p + at, bytes.n - at < piece ? bytes.n - at : piece);
         transfer_pump(t);

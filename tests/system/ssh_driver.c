@@ -1,5 +1,5 @@
-/* A small program over src/ssh/ssh.h for tests/system/ssh_openssh.sh and for measuring: does what its
- * arguments say, one after the other, in one session, and prints facts as `name value` lines.
+/* A small program over src/ssh/ssh.h for tests/system/ssh_openssh.sh and for measuring: does what
+ * its arguments say, one after the other, in one session, and prints facts as `name value` lines.
  *
  *   ssh_driver HOST PORT USER KEYFILE KNOWN_HOSTS [pin|pinned] STEP...
  *   steps:  exec COMMAND        output to our stdout and stderr; prints "exit N" on stderr
@@ -58,7 +58,8 @@ static void to_stderr(void *arg, const char *p, size_t n)
 
 static void on_stage(void *arg, enum ssh_stage stage, unsigned attempt)
 {
-    fprintf(stderr, "stage %s attempt %u after %.1f ms\n", ssh_stage_name(stage), attempt, now_ms() - *(double *)arg);
+    fprintf(stderr, "stage %s attempt %u after %.1f ms\n", ssh_stage_name(stage), attempt,
+        now_ms() - *(double *)arg);
 }
 
 static void on_host_key(void *arg, const char *fingerprint, bool is_new)
@@ -74,8 +75,9 @@ static int run(struct ssh_session *s, const char *command, const struct ssh_exec
     const double begin = now_ms();
     if (ssh_exec(s, command, o, &r, &e) < 0)
         return complain("exec", e);
-    fprintf(stderr, "exit %d signal %s bytes %" PRIu64 " truncated %d left_open %d ms %.1f\n", r.exit_status,
-        *r.signal ? r.signal : "-", r.bytes, r.is_truncated, r.is_left_open, now_ms() - begin);
+    fprintf(stderr, "exit %d signal %s bytes %" PRIu64 " truncated %d left_open %d ms %.1f\n",
+        r.exit_status, *r.signal ? r.signal : "-", r.bytes, r.is_truncated, r.is_left_open,
+        now_ms() - begin);
     return 0;
 }
 
@@ -86,13 +88,15 @@ static int expect_timeout(struct ssh_session *s, int64_t ms, const char *command
     const double begin = now_ms();
     if (ssh_exec(s, command, &(struct ssh_exec_opts){.deadline = deadline_in_ms(ms)}, &r, &e) == 0)
         return 1;
-    fprintf(stderr, "late_by_ms %.0f alive %d\n", now_ms() - begin - (double)ms, ssh_session_is_alive(s));
+    fprintf(stderr, "late_by_ms %.0f alive %d\n", now_ms() - begin - (double)ms,
+        ssh_session_is_alive(s));
     const bool fits = vmm_error_code(e) == VMM_E_WAIT_TIMEOUT;
     complain("exec", e);
     return !fits;
 }
 
-static int move(struct ssh_session *s, bool is_up, const char *local, const char *remote, const char *number)
+static int move(
+    struct ssh_session *s, bool is_up, const char *local, const char *remote, const char *number)
 {
     struct vmm_error *e = NULL;
     cleanup_close int fd = is_up ? open(local, O_RDONLY | O_CLOEXEC)
@@ -100,16 +104,18 @@ static int move(struct ssh_session *s, bool is_up, const char *local, const char
     if (fd < 0)
         return 1;
     const double begin = now_ms();
-    const int r = is_up
-        ? ssh_upload(s, fd, remote, &(struct ssh_transfer_opts){.mode = (mode_t)strtoul(number, NULL, 8)}, &e)
-        : ssh_download(s, remote, fd, &(struct ssh_transfer_opts){.limit_bytes = strtoull(number, NULL, 10)}, &e);
+    const int r =
+        is_up ? ssh_upload(s, fd, remote,
+                    &(struct ssh_transfer_opts){.mode = (mode_t)strtoul(number, NULL, 8)}, &e)
+              : ssh_download(s, remote, fd,
+                    &(struct ssh_transfer_opts){.limit_bytes = strtoull(number, NULL, 10)}, &e);
     if (r < 0)
         return complain(is_up ? "upload" : "download", e);
     struct stat st;
     fstat(fd, &st);
     const double ms = now_ms() - begin;
-    fprintf(stderr, "%s %lld bytes ms %.1f MB/s %.1f\n", is_up ? "up" : "down", (long long)st.st_size, ms,
-        (double)st.st_size / ms / 1e3);
+    fprintf(stderr, "%s %lld bytes ms %.1f MB/s %.1f\n", is_up ? "up" : "down",
+        (long long)st.st_size, ms, (double)st.st_size / ms / 1e3);
     return 0;
 }
 
@@ -139,7 +145,8 @@ static int step(struct ssh_session *s, char ***at)
             return 1;
         *at += 3;
         return run(s, a[2],
-            &(struct ssh_exec_opts){.on_stdout = to_stdout, .on_stderr = to_stderr, .stdin_bytes = {text.p, text.n}});
+            &(struct ssh_exec_opts){
+                .on_stdout = to_stdout, .on_stderr = to_stderr, .stdin_bytes = {text.p, text.n}});
     }
     if (strcmp(a[0], "timeout") == 0 && a[1] && a[2])
         return *at += 3, expect_timeout(s, atoll(a[1]), a[2]);
@@ -209,7 +216,8 @@ int main(int argc, char **argv)
             .user = argv[3],
             .private_key = key.n ? buf_cstr(&key) : NULL,
             .known_hosts_path = argv[5],
-            .host_key_policy = strcmp(argv[6], "pin") == 0 ? SSH_HOST_KEY_PIN_FIRST : SSH_HOST_KEY_PINNED,
+            .host_key_policy =
+                strcmp(argv[6], "pin") == 0 ? SSH_HOST_KEY_PIN_FIRST : SSH_HOST_KEY_PINNED,
         },
         &(struct ssh_connect_opts){.deadline = deadline_in_ms(timeout ? atoll(timeout) : 10000),
             .on_stage = on_stage,

@@ -62,9 +62,9 @@ ssh-keygen -q -t ecdsa -N '' -f "$work/key.ecdsa"
 ssh-keygen -q -t ed25519 -N secret -f "$work/key.locked"
 cat "$work/key.0.pub" "$work/key.rsa.pub" "$work/key.ecdsa.pub" "$work/key.locked.pub" >"$work/authorized"
 
-# start HOSTKEY [MORE CONFIG]
+# start HOSTKEY [MORE CONFIG [PORT]]
 start() {
-    port=$(free_port)
+    port=${3:-$(free_port)}
     cat >"$work/sshd_config" <<EOF
 ListenAddress 127.0.0.1
 Port $port
@@ -197,15 +197,18 @@ echo "[127.0.0.1]:$port $(cut -d' ' -f1,2 "$work/host_rsa.pub")" >"$work/known_h
 run key.0 pinned exec true || fail "an RSA host key"
 ok "a pinned RSA host key"
 stop
-(sleep 1.5; exec true) &
-late=$!
 port=$(free_port)
-sed "s/^Port .*/Port $port/" "$work/sshd_config" >"$work/late_config"
-echo "[127.0.0.1]:$port $(cut -d' ' -f1,2 "$work/host_rsa.pub")" >"$work/known_hosts"
+echo "[127.0.0.1]:$port $(cut -d' ' -f1,2 "$work/host_a.pub")" >"$work/known_hosts"
 SSH_DRIVER_TIMEOUT_MS=1000 run key.0 pinned exec true && fail "nobody listens"
 said 'reason port' && said 'Connection refused' || fail "a refused port is named"
 ok "a refused port is named"
-wait "$late"
+run key.0 pinned exec 'echo in' &
+late=$!
+sleep 1 # what is tested is that somebody waits
+start "$work/host_a" "" "$port"
+wait "$late" && [ "$(cat "$work/out")" = in ] || fail "a late server"
+ok "a server that comes late is found"
+stop
 
 # ---- Quoting, through a real login shell ------------------------------------------------------
 

@@ -118,8 +118,12 @@ static void messages_out_of_bounds_are_none(void **state)
     struct msg_transfer transfer;
     assert_false(msg_start_decode(STR("{}"), &start));
     assert_false(msg_start_decode(STR("[]"), &start));
-    assert_false(msg_start_decode(STR("{\"user\":\"u\",\"host_key_types\":\"\",\"kex_ms\":0,\"auth_ms\":1,\"keepalive_ms\":1}"), &start));
-    assert_true(msg_start_decode(STR("{\"user\":\"u\",\"host_key_types\":\"\",\"kex_ms\":1,\"auth_ms\":1,\"keepalive_ms\":1}"), &start));
+    assert_false(msg_start_decode(
+        STR("{\"user\":\"u\",\"host_key_types\":\"\",\"kex_ms\":0,\"auth_ms\":1,\"keepalive_ms\":1}"),
+        &start));
+    assert_true(msg_start_decode(
+        STR("{\"user\":\"u\",\"host_key_types\":\"\",\"kex_ms\":1,\"auth_ms\":1,\"keepalive_ms\":1}"),
+        &start));
     json_decref(start.json);
     assert_false(msg_exit_decode(STR("{\"status\":3}"), &end));
     assert_true(msg_exit_decode(STR("{\"status\":300,\"signal\":\"\"}"), &end));
@@ -178,12 +182,14 @@ static void base64_has_one_spelling(void **state)
     (void)state;
     static const struct {
         const char *text, *want;
-    } rows[] = {{"", ""}, {"YQ==", "a"}, {"YWI=", "ab"}, {"YWJj", "abc"}, {"YWJjZA==", "abcd"}, {"YR==", NULL},
-        {"YWJ=", NULL}, {"YQ=", NULL}, {"YQ", NULL}, {"Y===", NULL}, {"====", NULL}, {"YQ==YQ==", NULL}, {"YW J", NULL}};
+    } rows[] = {{"", ""}, {"YQ==", "a"}, {"YWI=", "ab"}, {"YWJj", "abc"}, {"YWJjZA==", "abcd"},
+        {"YR==", NULL}, {"YWJ=", NULL}, {"YQ=", NULL}, {"YQ", NULL}, {"Y===", NULL}, {"====", NULL},
+        {"YQ==YQ==", NULL}, {"YW J", NULL}};
     for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
         cleanup_buf struct buf out = {0};
         const bool is_good = base64_decode(str_view(rows[i].text), &out);
-        if (is_good != (rows[i].want != NULL) || (is_good && strcmp(buf_cstr(&out), rows[i].want) != 0))
+        if (is_good != (rows[i].want != NULL) ||
+            (is_good && strcmp(buf_cstr(&out), rows[i].want) != 0))
             fail_msg("row %zu: %s", i, rows[i].text);
     }
 }
@@ -263,11 +269,12 @@ static void answers_in_any_order_make_the_same_file(void **state)
     char name[] = "/tmp/vmm-test-ssh-XXXXXX";
     cleanup_close int fd = mkstemp(name);
     unlink(name);
-    struct transfer *t = transfer_new(&(struct transfer_opts){.fd = fd, .path = "x", .limit_bytes = 1 << 20});
+    struct transfer *t =
+        transfer_new(&(struct transfer_opts){.fd = fd, .path = "x", .limit_bytes = 1 << 20});
     static const char hello[] = "\0\0\0\5\2\0\0\0\3";
     static const char handle[] = "\0\0\0\12\146\0\0\0\0\0\0\0\1h";
     static const char size[] = "\0\0\0\21\151\0\0\0\1\0\0\0\1\0\0\0\0\0\0\200\5"; /* 32773 */
-    for (size_t i = 0; i < sizeof(hello) - 1; i++) /* byte by byte */
+    for (size_t i = 0; i < sizeof(hello) - 1; i++)                                /* byte by byte */
         transfer_feed(t, hello + i, 1);
     transfer_feed(t, handle, sizeof(handle) - 1);
     transfer_feed(t, size, sizeof(size) - 1);
@@ -295,6 +302,36 @@ static void answers_in_any_order_make_the_same_file(void **state)
     transfer_free(t);
 }
 
+static void more_than_was_asked_for_is_refused(void **state)
+{
+    (void)state;
+    for (uint32_t length = 1001; length <= 1002;
+         length++) { /* asked for: one more than the limit */
+        char name[] = "/tmp/vmm-test-ssh-XXXXXX";
+        cleanup_close int fd = mkstemp(name);
+        unlink(name);
+        struct transfer *t =
+            transfer_new(&(struct transfer_opts){.fd = fd, .path = "x", .limit_bytes = 1000});
+        transfer_feed(t, "\0\0\0\5\2\0\0\0\3", 9);
+        transfer_feed(t, "\0\0\0\12\146\0\0\0\0\0\0\0\1h", 14);
+        transfer_feed(t, "\0\0\0\21\151\0\0\0\1\0\0\0\1\0\0\0\0\0\0\0\1", 21);
+        transfer_pump(t);
+        char data[1100] = "\0\0\0\0\147\0\0\0\2\0\0";
+        data[2] = (char)((length + 9) >> 8);
+        data[3] = (char)(length + 9);
+        data[11] = (char)(length >> 8);
+        data[12] = (char)length;
+        transfer_feed(t, data, 13 + length);
+        const struct transfer_status s = transfer_status(t);
+        assert_int_equal(s.state, TRANSFER_FAILED);
+        assert_string_equal(s.reason, length == 1001 ? "too-large" : "protocol");
+        struct stat st;
+        assert_int_equal(fstat(fd, &st), 0);
+        assert_int_equal(st.st_size, 0);
+        transfer_free(t);
+    }
+}
+
 /* ---- Quoting ------------------------------------------------------------------------------- */
 
 static uint32_t seed = 12345; /* the same strings each time */
@@ -318,7 +355,8 @@ static void check_shell(const char *const *shell, const char *folder)
         char text[LENGTH_MAX];
         const size_t n = next_random() % (LENGTH_MAX + 1);
         for (size_t k = 0; k < n; k++)
-            text[k] = next_random() & 1 ? special[next_random() % (sizeof(special) - 1)] : (char)(next_random() % 255 + 1);
+            text[k] = next_random() & 1 ? special[next_random() % (sizeof(special) - 1)]
+                                        : (char)(next_random() % 255 + 1);
         buf_adds(&script, "printf '%s\\000' ");
         ssh_quote(&script, (struct str){text, n});
         buf_addc(&script, '\n');
@@ -337,7 +375,8 @@ static void check_shell(const char *const *shell, const char *folder)
 static void quoted_strings_survive_every_shell(void **state)
 {
     (void)state;
-    static const char *const shells[][2] = {{"sh", NULL}, {"dash", NULL}, {"bash", NULL}, {"busybox", "sh"}};
+    static const char *const shells[][2] = {
+        {"sh", NULL}, {"dash", NULL}, {"bash", NULL}, {"busybox", "sh"}};
     char folder[] = "/tmp/vmm-test-ssh-XXXXXX";
     assert_non_null(mkdtemp(folder));
     unsigned checked = 0;
@@ -374,6 +413,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(known_hosts_lines_are_found_and_judged),
         cmocka_unit_test(banners_are_found_in_what_was_peeked),
         cmocka_unit_test(answers_in_any_order_make_the_same_file),
+        cmocka_unit_test(more_than_was_asked_for_is_refused),
         cmocka_unit_test(quoted_strings_survive_every_shell),
     };
     if (argc > 1)

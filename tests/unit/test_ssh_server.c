@@ -93,7 +93,8 @@ static void do_open(struct sftp *s, uint32_t id, const uint8_t *p)
     else if (is(s, "/odd"))
         status(s, id, 4, "it is \033[31mTuesday");
     else {
-        if (!is(s, "/full") && !is(s, "/liar") && !is(s, "/toomuch") && !is(s, "/garbage") && !is(s, "/stall")) {
+        if (!is(s, "/full") && !is(s, "/liar") && !is(s, "/toomuch") && !is(s, "/garbage") &&
+            !is(s, "/stall")) {
             char path[600];
             snprintf(path, sizeof(path), "%s/%s", s->folder, s->name);
             s->fd = open(path, flags & 2 ? O_RDWR | O_CREAT | O_TRUNC : O_RDONLY, 0600);
@@ -284,6 +285,8 @@ static int run_command(ssh_session session, ssh_channel channel, const char *com
     if (strcmp(command, "die") == 0) {
         ssh_channel_write(channel, much, sizeof(much));
         ssh_blocking_flush(session, 1000);
+        /* Until it is read there: a reset would take it back. */
+        poll(NULL, 0, 100);
         shutdown(ssh_get_fd(session), SHUT_RDWR);
         _exit(0);
     }
@@ -308,8 +311,8 @@ static bool authenticate(ssh_session session, bool is_refused)
     ssh_message m;
     while ((m = ssh_message_get(session))) {
         bool is_in = false;
-        if (ssh_message_type(m) == SSH_REQUEST_AUTH && ssh_message_subtype(m) == SSH_AUTH_METHOD_PUBLICKEY &&
-            !is_refused) {
+        if (ssh_message_type(m) == SSH_REQUEST_AUTH &&
+            ssh_message_subtype(m) == SSH_AUTH_METHOD_PUBLICKEY && !is_refused) {
             if (ssh_message_auth_publickey_state(m) == SSH_PUBLICKEY_STATE_VALID)
                 is_in = ssh_message_auth_reply_success(m, 0) == SSH_OK;
             else
@@ -327,7 +330,8 @@ static bool authenticate(ssh_session session, bool is_refused)
     return false;
 }
 
-static void serve_channel(ssh_session session, ssh_channel channel, ssh_message m, const struct server_opts *o)
+static void serve_channel(
+    ssh_session session, ssh_channel channel, ssh_message m, const struct server_opts *o)
 {
     if (ssh_message_subtype(m) == SSH_CHANNEL_REQUEST_SUBSYSTEM && o->folder) {
         ssh_message_channel_request_reply_success(m);
@@ -355,8 +359,8 @@ static void serve_ssh(int fd, const struct server_opts *o, ssh_key key, bool is_
     ssh_bind_options_set(bind, SSH_BIND_OPTIONS_IMPORT_KEY, key);
     const bool no = false;
     ssh_bind_options_set(bind, SSH_BIND_OPTIONS_PROCESS_CONFIG, &no);
-    if (ssh_bind_accept_fd(bind, session, fd) != SSH_OK || ssh_handle_key_exchange(session) != SSH_OK ||
-        !authenticate(session, is_refused))
+    if (ssh_bind_accept_fd(bind, session, fd) != SSH_OK ||
+        ssh_handle_key_exchange(session) != SSH_OK || !authenticate(session, is_refused))
         _exit(1);
     ssh_channel channel = NULL;
     ssh_message m;
@@ -421,7 +425,8 @@ static void wait_for_end(int fd)
     _exit(0);
 }
 
-__attribute__((noreturn)) static void serve(int fd, const struct server_opts *o, unsigned nth, ssh_key key, ssh_key other)
+__attribute__((noreturn)) static void serve(
+    int fd, const struct server_opts *o, unsigned nth, ssh_key key, ssh_key other)
 {
     static const char garbage[] = "220 mail.\033[31mexample ESMTP\r\n";
     static const char banner[] = "SSH-2.0-test\r\n";
@@ -461,7 +466,8 @@ __attribute__((noreturn)) static void serve(int fd, const struct server_opts *o,
         break;
     }
     const unsigned answered = nth - o->shy;
-    serve_ssh(fd, o, answered < o->early_key ? other : key, o->manner == SERVER_REFUSE || answered < o->refuse_first);
+    serve_ssh(fd, o, answered < o->early_key ? other : key,
+        o->manner == SERVER_REFUSE || answered < o->refuse_first);
     _exit(0);
 }
 
@@ -471,7 +477,8 @@ static ssh_key make_key(char line[512])
 {
     ssh_key key = NULL;
     char *base64 = NULL;
-    if (ssh_pki_generate(SSH_KEYTYPE_ED25519, 0, &key) != SSH_OK || ssh_pki_export_pubkey_base64(key, &base64) != SSH_OK)
+    if (ssh_pki_generate(SSH_KEYTYPE_ED25519, 0, &key) != SSH_OK ||
+        ssh_pki_export_pubkey_base64(key, &base64) != SSH_OK)
         abort();
     snprintf(line, 512, "ssh-ed25519 %s", base64);
     ssh_string_free_char(base64);
@@ -485,7 +492,8 @@ void server_start(struct server *s, const struct server_opts *o)
     const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t n = sizeof(address);
-    if (bind(fd, (struct sockaddr *)&address, n) < 0 || getsockname(fd, (struct sockaddr *)&address, &n) < 0)
+    if (bind(fd, (struct sockaddr *)&address, n) < 0 ||
+        getsockname(fd, (struct sockaddr *)&address, &n) < 0)
         abort();
     if (!o->listen_after_ms && listen(fd, 50) < 0)
         abort();

@@ -18,11 +18,11 @@ enum server_manner {
 
 struct server_opts {
     enum server_manner manner;
-    unsigned shy;          /* the first so many connections: taken, never answered */
-    unsigned early_key;    /* the first so many show another host key */
-    unsigned refuse_first; /* the first so many logins are refused */
+    unsigned shy;             /* the first so many connections: taken, never answered */
+    unsigned early_key;       /* the first so many show another host key */
+    unsigned refuse_first;    /* the first so many logins are refused */
     unsigned listen_after_ms; /* the port is known, but refuses until then */
-    const char *folder;    /* where SFTP's files are */
+    const char *folder;       /* where SFTP's files are */
 };
 
 struct server {
@@ -36,8 +36,8 @@ struct server {
  *   exit N       signal NAME     both N: N bytes on each stream     hang     flood: endless output
  *   cat: its input back          die: half an output, then the connection is cut
  *   nothing: the channel closes without a status                    linger: status, but no end
- * Its SFTP serves `folder`, but /denied, /nodir, /full, /folder, and to read: /liar (says 10 bytes, sends
- * for ever), /toomuch (more than asked), /garbage, /stall. */
+ * Its SFTP serves `folder`, but /denied, /nodir, /full, /folder, and to read: /liar (says 10 bytes,
+ * sends for ever), /toomuch (more than asked), /garbage, /stall. */
 void server_start(struct server *s, const struct server_opts *opts);
 /* Kills it and the children it serves with. */
 void server_stop(struct server *s);

@@ -35,7 +35,8 @@ int main(void)
         fputs("vmm-ssh: started by the vmm library, not by hand\n", stderr);
         return EXIT_USAGE;
     }
-    /* ^C and a closing terminal are the tool's to handle; a gone library shows as a closed socket. */
+    /* ^C and a closing terminal are the tool's to handle; a gone library shows as a closed socket.
+     */
     signal(SIGINT, SIG_IGN);
     signal(SIGQUIT, SIG_IGN);
     signal(SIGHUP, SIG_IGN);

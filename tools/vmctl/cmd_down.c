@@ -56,7 +56,7 @@ static int run(const struct cli_input *in, struct vmm_error **errp)
                 !was_there ? "was not up" : destroy ? "destroyed" : "stopped");
             continue;
         }
-        progress_done(progress, 0, PROGRESS_FAILED, "failed");
+        progress_done(progress, 0, PROGRESS_FAILED, NULL);
         progress_free(TAKE_PTR(progress));
         /* The others are taken down all the same; the first failure is the command's. */
         if (r == 0) {

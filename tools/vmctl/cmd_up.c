@@ -67,7 +67,7 @@ static void on_end(void *arg, size_t item, enum up_outcome outcome)
         enum progress_outcome outcome;
         const char *text;
     } ends[] = {
-        [UP_FAILED] = {PROGRESS_FAILED, "failed"},
+        [UP_FAILED] = {PROGRESS_FAILED, NULL}, /* what went wrong is told whole at the end */
         [UP_SKIPPED] = {PROGRESS_SKIPPED, "runs already"},
         [UP_DONE] = {PROGRESS_OK, "up"},
     };

@@ -14,6 +14,7 @@
 static const struct cli_command *const commands[] = {
     &cmd_up,
     &cmd_down,
+    &cmd_validate,
     &cmd_ssh,
     &cmd_list,
     &cmd_status,
@@ -23,7 +24,6 @@ static const struct cli_command *const commands[] = {
     &cmd_suspend,
     &cmd_resume,
     &cmd_destroy,
-    &cmd_validate,
     NULL,
 };
 

@@ -20,7 +20,7 @@ extern const struct cli_command cmd_up, cmd_down, cmd_ssh, cmd_list, cmd_status,
 #define OPTION_NAME                                                                                \
     {                                                                                              \
         .name = "name", .kind = CLI_STRING, .is_repeatable = true, .placeholder = "NAME",          \
-        .help = "only this VM of the file (may be given several times)", .completes = "vm"         \
+        .help = "only this VM of the file", .completes = "vm"         \
     }
 #define OPTION_JSON                                                                                \
     {                                                                                              \
