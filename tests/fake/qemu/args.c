@@ -190,11 +190,13 @@ static void add_device(const char *value)
 {
     cleanup_opts struct opts o = opts_parse(value);
     const char *id = opts_get(&o, "chardev");
-    if (strcmp(opts_first(&o), "isa-serial") != 0 || !id)
+    const char *driver = opts_first(&o);
+    const bool is_firmware = strcmp(driver, "isa-debugcon") == 0;
+    if ((!is_firmware && strcmp(driver, "isa-serial") != 0) || !id)
         return;
     char *origin = format("-device %s", value);
-    char *missing = format("Property 'isa-serial.chardev' can't find value '%s'", id);
-    tie(id, ROLE_SERIAL, origin, missing);
+    char *missing = format("Property '%s.chardev' can't find value '%s'", driver, id);
+    tie(id, is_firmware ? ROLE_FIRMWARE : ROLE_SERIAL, origin, missing);
     free(missing);
     free(origin);
 }
@@ -230,6 +232,21 @@ static void open_netdev(const char *option, const char *value)
     }
 }
 
+static bool open_vnc_port(int port)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+    const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    const int on = 1;
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+    if (inet_pton(AF_INET, fake.vnc_host, &address.sin_addr) == 1 &&
+        bind(fd, (const struct sockaddr *)&address, sizeof(address)) == 0 && listen(fd, 1) == 0)
+        return true;
+    const int saved = errno;
+    close(fd);
+    errno = saved;
+    return false;
+}
+
 static void open_vnc(const char *value)
 {
     cleanup_opts struct opts o = opts_parse(value);
@@ -239,15 +256,14 @@ static void open_vnc(const char *value)
         sscanf(opts_first(&o), ":%d", &display) != 1)
         return; /* none, or a Unix socket */
     fake.vnc_host = strdup(host[0] ? host : "0.0.0.0");
+    /* `to=N`: the first free one of the displays from there to N. */
+    const char *to = opts_get(&o, "to");
+    const int last = to ? atoi(to) : display;
+    for (; !open_vnc_port(5900 + display); display++) {
+        if (display >= last)
+            die("-vnc %s: Failed to find an available port: %s", value, strerror(errno));
+    }
     fake.vnc_port = 5900 + display;
-    struct sockaddr_in address = {
-        .sin_family = AF_INET, .sin_port = htons((uint16_t)fake.vnc_port)};
-    const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    const int on = 1;
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-    if (inet_pton(AF_INET, fake.vnc_host, &address.sin_addr) != 1 ||
-        bind(fd, (const struct sockaddr *)&address, sizeof(address)) < 0 || listen(fd, 1) < 0)
-        die("-vnc %s: Failed to find an available port: %s", value, strerror(errno));
 }
 
 static void open_pidfile(void)

@@ -31,6 +31,7 @@ enum role {
     ROLE_IDLE, /* nothing in the machine is tied to it: takes a client and listens to nothing */
     ROLE_MONITOR,
     ROLE_SERIAL,
+    ROLE_FIRMWARE, /* SeaBIOS's debug port: speaks, hears nothing */
 };
 
 /* A character device on a listening Unix socket; one client at a time. */
@@ -95,6 +96,8 @@ void chardev_listen(struct chardev *c);
 /* Says nothing when nobody is connected. */
 void chardev_say(struct chardev *c, const void *p, size_t n);
 void chardev_accept(struct chardev *c);
+/* Takes those who have connected to a port of the guest's since poll() looked. */
+void chardevs_accept_waiting(void);
 void chardev_hear(struct chardev *c);
 void chardev_flush(struct chardev *c);
 

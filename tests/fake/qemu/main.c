@@ -117,25 +117,30 @@ static int timeout_ms(void)
     return (int)soonest;
 }
 
-static void say_on_serial(const void *p, size_t n)
+static void say_as(enum role role, const void *p, size_t n)
 {
     for (size_t i = 0; i < fake.chardev_count; i++) {
-        if (fake.chardevs[i].role == ROLE_SERIAL) {
+        if (fake.chardevs[i].role == role) {
             chardev_say(&fake.chardevs[i], p, n);
             return;
         }
     }
 }
 
-static void play_file(const char *path)
+/* Says what the rule's file holds; without the rule `otherwise`. */
+static void play(enum role role, const struct rule *rule, const char *otherwise)
 {
-    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (!rule || !rule->all) {
+        say_as(role, otherwise, strlen(otherwise));
+        return;
+    }
+    const int fd = open(rule->all, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
-        die("fake: console %s: %s", path, strerror(errno));
+        die("fake: %s %s: %s", rule->verb, rule->all, strerror(errno));
     char chunk[16384];
     ssize_t n;
     while ((n = read(fd, chunk, sizeof(chunk))) > 0)
-        say_on_serial(chunk, (size_t)n);
+        say_as(role, chunk, (size_t)n);
     close(fd);
 }
 
@@ -144,11 +149,14 @@ void guest_console(void)
     static const char lines[] = "fake: hello\r\n"
                                 "fake: a machine without parts\r\n"
                                 "fake login: ";
-    const struct rule *console = script_rule("console", NULL);
-    if (console && console->all)
-        play_file(console->all);
-    else
-        say_on_serial(lines, sizeof(lines) - 1);
+    static const char firmware[] = "SeaBIOS (version 1.16.2-debian-1.16.2-1)\n"
+                                   "BUILD: gcc: (Debian 12.2.0-14) 12.2.0\n"
+                                   "Booting from Hard Disk...\n"
+                                   "Booting from 0000:7c00\n";
+    /* Whoever connected before the word that set us going must not miss the first byte. */
+    chardevs_accept_waiting();
+    play(ROLE_FIRMWARE, script_rule("firmware", NULL), firmware);
+    play(ROLE_SERIAL, script_rule("console", NULL), lines);
 }
 
 void guest_start(void)

@@ -251,6 +251,16 @@ static void panic_after(const char *name)
     emit_event("GUEST_PANICKED", json_pack("{s:s}", "action", "pause"));
 }
 
+static void crash_after(struct chardev *c, const char *name)
+{
+    const struct rule *rule = script_rule("crash", name);
+    if (!rule)
+        return;
+    while (c->client_fd >= 0 && c->out.n)
+        chardev_flush(c);
+    die("%s", rule->rest ? rule->rest : "fake: told to crash");
+}
+
 static void run(struct chardev *c, const char *name, const json_t *id)
 {
     if (strcmp(name, "qmp_capabilities") == 0 && !c->is_negotiated) {
@@ -263,6 +273,7 @@ static void run(struct chardev *c, const char *name, const json_t *id)
             continue;
         say_return(c, commands[i].run(c), id);
         panic_after(name);
+        crash_after(c, name);
         if (commands[i].run == run_quit)
             shut_down(false, NULL);
         return;

@@ -3,6 +3,7 @@
 #include "fake.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -95,6 +96,17 @@ void chardev_accept(struct chardev *c)
     c->client_fd = accept4(c->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
     if (c->client_fd >= 0 && c->role == ROLE_MONITOR)
         monitor_greet(c);
+}
+
+void chardevs_accept_waiting(void)
+{
+    for (size_t i = 0; i < fake.chardev_count; i++) {
+        struct chardev *c = &fake.chardevs[i];
+        struct pollfd pfd = {.fd = c->listen_fd, .events = POLLIN};
+        const bool is_guests = c->role == ROLE_SERIAL || c->role == ROLE_FIRMWARE;
+        if (is_guests && c->client_fd < 0 && c->listen_fd >= 0 && poll(&pfd, 1, 0) == 1)
+            chardev_accept(c);
+    }
 }
 
 void chardev_hear(struct chardev *c)
