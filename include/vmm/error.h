@@ -24,71 +24,61 @@ extern "C" {
 
 /* Constant, stable name, default help. A name, once released, is kept. The first twenty are those
  * of the reference manual. */
-#define VMM_ERRORS(X)                                                                              \
-    X(QEMU_SPAWN,                                                                                  \
-        "vm_manager::qemu::spawn_failed",                                                          \
-        "Ensure qemu-system-x86_64 is installed and in PATH.")                                     \
-    X(QMP_CONNECT,                                                                                 \
-        "vm_manager::qemu::qmp_connect_failed",                                                    \
-        "QEMU may have ended before its QMP socket was ready; see qemu.log in the VM's folder.")   \
-    X(QMP_COMMAND, "vm_manager::qemu::qmp_command_failed", NULL)                                   \
-    X(IMAGE_OVERLAY,                                                                               \
-        "vm_manager::image::overlay_creation_failed",                                              \
-        "Ensure qemu-img is installed and the base image exists and is readable.")                 \
-    X(NETWORK_IP,                                                                                  \
-        "vm_manager::network::ip_discovery_timeout",                                               \
-        "The guest may not have a DHCP lease; check the network block and cloud-init.")            \
-    X(PROPOLIS, "vm_manager::propolis::unreachable", "Ensure propolis-server is running.")         \
-    X(CLOUDINIT_ISO, "vm_manager::cloudinit::iso_failed", NULL)                                    \
-    X(SSH, "vm_manager::ssh::failed", "Check the SSH key, that the guest is reachable and that sshd runs in it.") \
-    X(SSH_KEYGEN, "vm_manager::ssh::keygen_failed", "This is an internal error; please report it.") \
-    X(IMAGE_DOWNLOAD, "vm_manager::image::download_failed", "Check the network and the URL.")      \
-    X(IMAGE_FORMAT,                                                                                \
-        "vm_manager::image::format_detection_failed",                                              \
-        "The file must be a qcow2 or raw disk image.")                                             \
-    X(IMAGE_CONVERT,                                                                               \
-        "vm_manager::image::conversion_failed",                                                    \
-        "Ensure qemu-img is installed and there is enough disk space.")                            \
-    X(VM_NOT_FOUND, "vm_manager::vm::not_found", "Run `vmctl list` to see the VMs there are.")     \
-    X(VM_STATE, "vm_manager::vm::invalid_state", NULL)                                             \
-    X(BACKEND,                                                                                     \
-        "vm_manager::backend::not_available",                                                      \
-        "This backend is not supported on this platform.")                                         \
-    X(VMFILE_NOT_FOUND,                                                                            \
-        "vm_manager::vmfile::not_found",                                                           \
-        "Create VMFile.kdl in the current directory or name a file with --file.")                  \
-    X(VMFILE_SYNTAX,                                                                               \
-        "vm_manager::vmfile::parse_failed",                                                        \
-        "VMFile.kdl is written in KDL 2; see https://kdl.dev")                                     \
-    X(VMFILE_INVALID, "vm_manager::vmfile::validation", NULL)                                      \
-    X(PROVISION,                                                                                   \
-        "vm_manager::provision::failed",                                                           \
-        "Read `vmctl log NAME --provision`, mend the step and run `vmctl up` again.")              \
-    X(IO, "vm_manager::io", NULL)                                                                  \
-    X(USAGE, "vm_manager::usage", NULL)                                                            \
-    X(VM_NAME,                                                                                     \
-        "vm_manager::vm::invalid_name",                                                            \
-        "Use letters, digits, `.`, `_` and `-`, first a letter or digit, at most 63.")             \
-    X(VM_EXISTS, "vm_manager::vm::already_exists", NULL)                                           \
-    X(VM_BUSY, "vm_manager::vm::busy", "Wait for the other command to end, then try again.")       \
-    X(STORE_CORRUPT, "vm_manager::store::corrupt", NULL)                                           \
-    X(IMAGE_REFUSED, "vm_manager::image::refused", NULL)                                           \
-    X(IMAGE_TOO_SMALL, "vm_manager::image::disk_too_small", NULL)                                  \
-    X(HOST_NO_SPACE, "vm_manager::host::no_space", "Free some space and run the command again.")   \
-    X(HOST_PATH_LONG,                                                                              \
-        "vm_manager::host::path_too_long",                                                         \
-        "Set XDG_DATA_HOME to a shorter path or give the VM a shorter name.")                      \
-    X(HOST_PORT, "vm_manager::host::port_unavailable", NULL)                                       \
-    X(HOST_ACCEL, "vm_manager::host::accel_unavailable", NULL)                                     \
-    X(GUEST_FAILED, "vm_manager::guest::failed", NULL)                                             \
-    X(WAIT_TIMEOUT, "vm_manager::wait::timed_out", NULL)                                           \
-    X(CLOUDINIT_FAILED,                                                                            \
-        "vm_manager::cloudinit::failed",                                                           \
-        "Enter the guest with `vmctl ssh` and read /var/log/cloud-init.log.")                      \
-    X(SSH_HOST_KEY, "vm_manager::ssh::host_key_mismatch", NULL)                                    \
-    X(SSH_AUTH, "vm_manager::ssh::login_refused", NULL)                                            \
-    X(INTERRUPTED, "vm_manager::interrupted", NULL)                                                \
-    X(HELPER, "vm_manager::helper_failed", "Reinstall: a helper of this program is missing or broken.") \
+#define VMM_ERRORS(X)                                                                            \
+    X(QEMU_SPAWN, "vm_manager::qemu::spawn_failed",                                              \
+        "Ensure qemu-system-x86_64 is installed and in PATH.")                                   \
+    X(QMP_CONNECT, "vm_manager::qemu::qmp_connect_failed",                                       \
+        "QEMU may have ended before its QMP socket was ready; see qemu.log in the VM's folder.") \
+    X(QMP_COMMAND, "vm_manager::qemu::qmp_command_failed", NULL)                                 \
+    X(IMAGE_OVERLAY, "vm_manager::image::overlay_creation_failed",                               \
+        "Ensure qemu-img is installed and the base image exists and is readable.")               \
+    X(NETWORK_IP, "vm_manager::network::ip_discovery_timeout",                                   \
+        "The guest may not have a DHCP lease; check the network block and cloud-init.")          \
+    X(PROPOLIS, "vm_manager::propolis::unreachable", "Ensure propolis-server is running.")       \
+    X(CLOUDINIT_ISO, "vm_manager::cloudinit::iso_failed", NULL)                                  \
+    X(SSH, "vm_manager::ssh::failed",                                                            \
+        "Check the SSH key, that the guest is reachable and that sshd runs in it.")              \
+    X(SSH_KEYGEN, "vm_manager::ssh::keygen_failed",                                              \
+        "This is an internal error; please report it.")                                          \
+    X(IMAGE_DOWNLOAD, "vm_manager::image::download_failed", "Check the network and the URL.")    \
+    X(IMAGE_FORMAT, "vm_manager::image::format_detection_failed",                                \
+        "The file must be a qcow2 or raw disk image.")                                           \
+    X(IMAGE_CONVERT, "vm_manager::image::conversion_failed",                                     \
+        "Ensure qemu-img is installed and there is enough disk space.")                          \
+    X(VM_NOT_FOUND, "vm_manager::vm::not_found", "Run `vmctl list` to see the VMs there are.")   \
+    X(VM_STATE, "vm_manager::vm::invalid_state", NULL)                                           \
+    X(BACKEND, "vm_manager::backend::not_available",                                             \
+        "This backend is not supported on this platform.")                                       \
+    X(VMFILE_NOT_FOUND, "vm_manager::vmfile::not_found",                                         \
+        "Create VMFile.kdl in the current directory or name a file with --file.")                \
+    X(VMFILE_SYNTAX, "vm_manager::vmfile::parse_failed",                                         \
+        "VMFile.kdl is written in KDL 2; see https://kdl.dev")                                   \
+    X(VMFILE_INVALID, "vm_manager::vmfile::validation", NULL)                                    \
+    X(PROVISION, "vm_manager::provision::failed",                                                \
+        "Read `vmctl log NAME --provision`, mend the step and run `vmctl up` again.")            \
+    X(IO, "vm_manager::io", NULL)                                                                \
+    X(USAGE, "vm_manager::usage", NULL)                                                          \
+    X(VM_NAME, "vm_manager::vm::invalid_name",                                                   \
+        "Use letters, digits, `.`, `_` and `-`, first a letter or digit, at most 63.")           \
+    X(VM_EXISTS, "vm_manager::vm::already_exists", NULL)                                         \
+    X(VM_BUSY, "vm_manager::vm::busy", "Wait for the other command to end, then try again.")     \
+    X(STORE_CORRUPT, "vm_manager::store::corrupt", NULL)                                         \
+    X(IMAGE_REFUSED, "vm_manager::image::refused", NULL)                                         \
+    X(IMAGE_TOO_SMALL, "vm_manager::image::disk_too_small", NULL)                                \
+    X(HOST_NO_SPACE, "vm_manager::host::no_space", "Free some space and run the command again.") \
+    X(HOST_PATH_LONG, "vm_manager::host::path_too_long",                                         \
+        "Set XDG_DATA_HOME to a shorter path or give the VM a shorter name.")                    \
+    X(HOST_PORT, "vm_manager::host::port_unavailable", NULL)                                     \
+    X(HOST_ACCEL, "vm_manager::host::accel_unavailable", NULL)                                   \
+    X(GUEST_FAILED, "vm_manager::guest::failed", NULL)                                           \
+    X(WAIT_TIMEOUT, "vm_manager::wait::timed_out", NULL)                                         \
+    X(CLOUDINIT_FAILED, "vm_manager::cloudinit::failed",                                         \
+        "Enter the guest with `vmctl ssh` and read /var/log/cloud-init.log.")                    \
+    X(SSH_HOST_KEY, "vm_manager::ssh::host_key_mismatch", NULL)                                  \
+    X(SSH_AUTH, "vm_manager::ssh::login_refused", NULL)                                          \
+    X(INTERRUPTED, "vm_manager::interrupted", NULL)                                              \
+    X(HELPER, "vm_manager::helper_failed",                                                       \
+        "Reinstall: a helper of this program is missing or broken.")                             \
     X(KDL, "vm_manager::kdl::syntax", "See https://kdl.dev")
 
 enum vmm_code {

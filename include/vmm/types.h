@@ -1,5 +1,5 @@
-/* What a VM should be (vmm_spec), and what it is once prepared (vmm_handle). Plain data: strings are
- * heap-owned by the struct that holds them unless a comment says otherwise; a zeroed struct is
+/* What a VM should be (vmm_spec), and what it is once prepared (vmm_handle). Plain data: strings
+ * are heap-owned by the struct that holds them unless a comment says otherwise; a zeroed struct is
  * valid and empty; the _done and _free functions tolerate it. Memory is in MiB, disks in GiB. */
 #pragma once
 
@@ -43,8 +43,8 @@ enum vmm_accel { VMM_ACCEL_AUTO, VMM_ACCEL_KVM, VMM_ACCEL_TCG, VMM_ACCEL_COUNT_ 
 
 /* First-boot configuration by cloud-init's NoCloud source. */
 struct vmm_cloud_init {
-    char *hostname;   /* NULL: the VM's name */
-    char *user_data;  /* passed byte for byte; NULL: generated from `ssh` */
+    char *hostname;  /* NULL: the VM's name */
+    char *user_data; /* passed byte for byte; NULL: generated from `ssh` */
     size_t user_data_bytes;
 };
 
@@ -99,8 +99,8 @@ struct vmm_handle {
     char *ssh_private_key_path; /* absolute; NULL: see vmm_ssh_config */
     bool host_key_is_seeded;    /* the guest was given a host key that known_hosts pins */
     char *vmfile_path;          /* the file that defines it; NULL: none */
-    bool setup_pending;         /* `up` has not yet run all its steps in it: the next `up` goes on */
-    char *extra_json;           /* fields a newer version wrote, kept as they are */
+    bool setup_pending; /* `up` has not yet run all its steps in it: the next `up` goes on */
+    char *extra_json;   /* fields a newer version wrote, kept as they are */
 };
 
 enum vmm_provision_kind {

@@ -24,14 +24,14 @@ struct vmm_error {
 static const struct {
     const char *name;
     const char *help;
-} codes[VMM_E_COUNT_] = {
-    [VMM_E_NONE] = {"none", NULL},
+} codes[VMM_E_COUNT_] = {[VMM_E_NONE] = {"none", NULL},
 #define X(constant, name, help) [VMM_E_##constant] = {name, help},
     VMM_ERRORS(X)
 #undef X
 };
 
-__attribute__((format(printf, 2, 0))) static struct vmm_error *error_new(const struct diag *d, const char *fmt, va_list ap)
+__attribute__((format(printf, 2, 0))) static struct vmm_error *error_new(
+    const struct diag *d, const char *fmt, va_list ap)
 {
     struct vmm_error *e = xcalloc(1, sizeof(*e));
     e->code = d->code;
@@ -86,14 +86,15 @@ int vmm_fail_io(struct vmm_error **errp, int sys, const char *what, const char *
     const bool is_full = sys == ENOSPC || sys == EDQUOT;
     return vmm_fail(errp,
         &(struct diag){.code = is_full ? VMM_E_HOST_NO_SPACE : VMM_E_IO, .sys = sys},
-        "could not %s \"%s\": %s",
-        what,
-        path,
-        strerror(sys));
+        "could not %s \"%s\": %s", what, path, strerror(sys));
 }
 
-int vmm_fail_foreign(struct vmm_error **errp, const char *code_name, const char *message,
-    const char *help, const char *reason, const char *details)
+int vmm_fail_foreign(struct vmm_error **errp,
+    const char *code_name,
+    const char *message,
+    const char *help,
+    const char *reason,
+    const char *details)
 {
     enum vmm_code code = VMM_E_HELPER;
     for (unsigned i = 1; code_name && i < VMM_E_COUNT_; i++) {
@@ -101,8 +102,7 @@ int vmm_fail_foreign(struct vmm_error **errp, const char *code_name, const char 
             code = (enum vmm_code)i;
     }
     return vmm_fail(errp,
-        &(struct diag){.code = code, .help = help, .reason = reason, .details = details},
-        "%s",
+        &(struct diag){.code = code, .help = help, .reason = reason, .details = details}, "%s",
         message ? message : "a helper failed without a message");
 }
 

@@ -9,11 +9,11 @@
  * every string is copied. */
 struct diag {
     enum vmm_code code;
-    int sys;              /* errno */
-    const char *help;     /* overrides the code's default */
-    const char *label;    /* words under the place */
-    const char *reason;   /* machine word */
-    const char *details;  /* lines of log or console, shown as they are (sanitized) */
+    int sys;               /* errno */
+    const char *help;      /* overrides the code's default */
+    const char *label;     /* words under the place */
+    const char *reason;    /* machine word */
+    const char *details;   /* lines of log or console, shown as they are (sanitized) */
     struct source *source; /* with `span`: the place; a reference is taken */
     struct span span;
 };
@@ -29,8 +29,12 @@ int vmm_wrap(struct vmm_error **errp, const struct diag *d, const char *fmt, ...
 int vmm_fail_io(struct vmm_error **errp, int sys, const char *what, const char *path);
 
 /* Rebuilds an error that crossed a process border as fields. Strings are copied; NULL is none. */
-int vmm_fail_foreign(struct vmm_error **errp, const char *code_name, const char *message,
-    const char *help, const char *reason, const char *details);
+int vmm_fail_foreign(struct vmm_error **errp,
+    const char *code_name,
+    const char *message,
+    const char *help,
+    const char *reason,
+    const char *details);
 
 /* Several findings of one run. Zeroed is empty. Findings past the limit are counted, not kept. */
 enum { FINDINGS_MAX = 20 };

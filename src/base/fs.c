@@ -123,15 +123,11 @@ int fs_make_private_dir(const char *path, struct vmm_error **errp)
             &(struct diag){.code = VMM_E_IO,
                 .sys = EPERM,
                 .help = "Set XDG_DATA_HOME to a folder of your own."},
-            "the folder \"%s\" belongs to user %u, not to you",
-            path,
-            (unsigned)st.st_uid);
+            "the folder \"%s\" belongs to user %u, not to you", path, (unsigned)st.st_uid);
     if (st.st_mode & 077) {
         cleanup_free char *help = xasprintf("Run `chmod 700 %s`.", path);
-        return vmm_fail(errp,
-            &(struct diag){.code = VMM_E_IO, .sys = EPERM, .help = help},
-            "the folder \"%s\" is open to other users (mode %03o)",
-            path,
+        return vmm_fail(errp, &(struct diag){.code = VMM_E_IO, .sys = EPERM, .help = help},
+            "the folder \"%s\" is open to other users (mode %03o)", path,
             (unsigned)st.st_mode & 0777);
     }
     if (faccessat(fd, ".", W_OK | X_OK, AT_EACCESS) < 0)
@@ -153,7 +149,8 @@ int fs_sync_dir(const char *path)
     return fd < 0 || fsync(fd) < 0 ? -errno : 0;
 }
 
-/* A failed fsync is not asked again: the kernel may have dropped the pages and would answer "fine". */
+/* A failed fsync is not asked again: the kernel may have dropped the pages and would answer "fine".
+ */
 static int write_temporary(int dirfd, const char *name, const void *p, size_t n)
 {
     cleanup_close int fd = openat(dirfd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
@@ -168,7 +165,8 @@ static int write_temporary(int dirfd, const char *name, const void *p, size_t n)
     return r;
 }
 
-int fs_write_durable(const char *dir, const char *name, const void *p, size_t n, struct vmm_error **errp)
+int fs_write_durable(
+    const char *dir, const char *name, const void *p, size_t n, struct vmm_error **errp)
 {
     cleanup_free char *path = path_join(dir, name);
     cleanup_free char *temporary = temporary_name(name);
@@ -215,7 +213,8 @@ static int remove_entries(int dirfd, dev_t dev, unsigned depth)
                 r = -EXDEV;
                 continue;
             }
-            const int sub = openat(dirfd, e->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+            const int sub =
+                openat(dirfd, e->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
             r = sub < 0 ? -errno : remove_entries(sub, dev, depth + 1);
         }
         if (r == 0 && unlinkat(dirfd, e->d_name, S_ISDIR(st.st_mode) ? AT_REMOVEDIR : 0) < 0 &&

@@ -35,7 +35,8 @@ int fs_make_private_dir(const char *path, struct vmm_error **errp);
 /* Replaces `dir`/`name` so that after a crash or power cut it holds the old or the new bytes, never
  * anything else: temporary file in the same folder, write, fsync, rename, fsync of the folder.
  * Mode is 0600. */
-int fs_write_durable(const char *dir, const char *name, const void *p, size_t n, struct vmm_error **errp);
+int fs_write_durable(
+    const char *dir, const char *name, const void *p, size_t n, struct vmm_error **errp);
 
 /* fsync of a folder after a rename in it. 0 or -errno. */
 int fs_sync_dir(const char *path);

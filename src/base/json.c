@@ -44,7 +44,8 @@ const char *json_get_string(const json_t *object, const char *key)
     return json_string_value(json_object_get(object, key));
 }
 
-int64_t json_get_integer(const json_t *object, const char *key, int64_t min, int64_t max, int64_t fallback)
+int64_t json_get_integer(
+    const json_t *object, const char *key, int64_t min, int64_t max, int64_t fallback)
 {
     const json_t *j = json_object_get(object, key);
     if (!json_is_integer(j))

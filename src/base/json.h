@@ -15,7 +15,8 @@ json_t *json_parse(struct str text, json_error_t *reterr);
 /* Borrowed; NULL when the key is missing or no string. */
 const char *json_get_string(const json_t *object, const char *key);
 /* `fallback` when the key is missing, no integer, or outside [min, max]. */
-int64_t json_get_integer(const json_t *object, const char *key, int64_t min, int64_t max, int64_t fallback);
+int64_t json_get_integer(
+    const json_t *object, const char *key, int64_t min, int64_t max, int64_t fallback);
 bool json_get_bool(const json_t *object, const char *key, bool fallback);
 
 /* Sets a string, or leaves the key out when the value is NULL. */

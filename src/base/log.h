@@ -1,6 +1,6 @@
-/* Diagnostics for us, on stderr. VMCTL_LOG (or RUST_LOG, as the reference documents) is a level or a
- * list `level,module=level`: error warn info debug trace. Default: warn. Library code does not log
- * above debug; what the user must know is an error or a progress line. */
+/* Diagnostics for us, on stderr. VMCTL_LOG (or RUST_LOG, as the reference documents) is a level or
+ * a list `level,module=level`: error warn info debug trace. Default: warn. Library code does not
+ * log above debug; what the user must know is an error or a progress line. */
 #pragma once
 
 enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG, LOG_TRACE };

@@ -39,16 +39,12 @@ int name_check(const char *kind, const char *name, struct vmm_error **errp)
         return 0;
     cleanup_buf struct buf shown = {0};
     utf8_sanitize(&shown, view.p, view.n > 80 ? 80 : view.n);
-    const char *why = view.n == 0              ? "it is empty"
+    const char *why = view.n == 0               ? "it is empty"
                       : view.n > NAME_MAX_BYTES ? "it is longer than 63 characters"
                       : !is_alnum(name[0])      ? "it does not begin with a letter or digit"
                                                 : "it has a character that is not allowed";
-    return vmm_fail(errp,
-        &(struct diag){.code = VMM_E_VM_NAME},
-        "\"%s\" cannot be the name of a %s: %s",
-        buf_cstr(&shown),
-        kind,
-        why);
+    return vmm_fail(errp, &(struct diag){.code = VMM_E_VM_NAME},
+        "\"%s\" cannot be the name of a %s: %s", buf_cstr(&shown), kind, why);
 }
 
 bool hostname_is_valid(struct str name)
@@ -98,7 +94,8 @@ static unsigned distance(struct str a, struct str b)
     for (size_t i = 1; i <= a.n; i++) {
         row[0] = (unsigned)i;
         for (size_t j = 1; j <= b.n; j++) {
-            const bool same = tolower((unsigned char)a.p[i - 1]) == tolower((unsigned char)b.p[j - 1]);
+            const bool same =
+                tolower((unsigned char)a.p[i - 1]) == tolower((unsigned char)b.p[j - 1]);
             unsigned best = above[j - 1] + !same;
             if (above[j] + 1 < best)
                 best = above[j] + 1;

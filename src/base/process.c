@@ -8,22 +8,35 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/close_range.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <linux/close_range.h>
-#include <pthread.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 /* What a child may know of our environment. */
 static const char *const environment_allowed[] = {
-    "PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TERM", "USER", "LOGNAME", "XDG_DATA_HOME",
-    "XDG_RUNTIME_DIR", "VMCTL_LOG", "VMM_LIBEXEC", "ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS",
+    "PATH",
+    "HOME",
+    "LANG",
+    "LC_ALL",
+    "TMPDIR",
+    "TERM",
+    "USER",
+    "LOGNAME",
+    "XDG_DATA_HOME",
+    "XDG_RUNTIME_DIR",
+    "VMCTL_LOG",
+    "VMM_LIBEXEC",
+    "ASAN_OPTIONS",
+    "UBSAN_OPTIONS",
+    "LSAN_OPTIONS",
 };
 
 enum { ENVIRONMENT_COUNT = sizeof(environment_allowed) / sizeof(*environment_allowed) };
@@ -57,7 +70,8 @@ char *process_find_program(const char *name)
         cleanup_free char *dir = n ? xstrndup(p, n) : xstrdup(".");
         cleanup_free char *candidate = path_join(dir, name);
         struct stat st;
-        if (stat(candidate, &st) == 0 && S_ISREG(st.st_mode) && faccessat(AT_FDCWD, candidate, X_OK, AT_EACCESS) == 0)
+        if (stat(candidate, &st) == 0 && S_ISREG(st.st_mode) &&
+            faccessat(AT_FDCWD, candidate, X_OK, AT_EACCESS) == 0)
             return TAKE_PTR(candidate);
         p += n + (p[n] == ':');
     }
@@ -128,8 +142,12 @@ static void reset_signals(void)
     sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-__attribute__((noreturn)) static void child(const char *program, const char *const *argv, char **env,
-    const struct process_opts *opts, int report_fd, pid_t parent)
+__attribute__((noreturn)) static void child(const char *program,
+    const char *const *argv,
+    char **env,
+    const struct process_opts *opts,
+    int report_fd,
+    pid_t parent)
 {
     const int report = arrange_descriptors(opts, report_fd);
     int failed = errno;
@@ -202,7 +220,8 @@ static int pidfd_open_(pid_t pid)
 bool process_wait_gone(int pidfd, struct deadline deadline)
 {
     for (;;) {
-        const int n = poll(&(struct pollfd){.fd = pidfd, .events = POLLIN}, 1, deadline_left_ms(deadline));
+        const int n =
+            poll(&(struct pollfd){.fd = pidfd, .events = POLLIN}, 1, deadline_left_ms(deadline));
         if (n > 0)
             return true;
         if (n == 0 || errno != EINTR)
@@ -344,7 +363,8 @@ int process_open_verified(const struct process_identity *identity, const char *t
         return pidfd == -ESRCH || pidfd == -EINVAL ? -ESRCH : pidfd;
     struct process_identity now;
     cleanup_buf struct buf cmdline = {0};
-    if (process_identify(identity->pid, &now) < 0 || read_proc(identity->pid, "cmdline", &cmdline) < 0)
+    if (process_identify(identity->pid, &now) < 0 ||
+        read_proc(identity->pid, "cmdline", &cmdline) < 0)
         return -ESRCH;
     if (identity->boot_id[0] && strcmp(identity->boot_id, now.boot_id) != 0)
         return -ESRCH;
@@ -364,7 +384,8 @@ pid_t process_scan_for(const char *token)
     DIR *dir = opendir("/proc");
     pid_t found = 0;
     for (struct dirent *e; dir && !found && (e = readdir(dir));) {
-        const pid_t pid = isdigit((unsigned char)e->d_name[0]) ? (pid_t)strtol(e->d_name, NULL, 10) : 0;
+        const pid_t pid =
+            isdigit((unsigned char)e->d_name[0]) ? (pid_t)strtol(e->d_name, NULL, 10) : 0;
         cleanup_buf struct buf cmdline = {0};
         struct stat st;
         char path[64];

@@ -11,8 +11,8 @@
 static void open_file(struct ring_log *log)
 {
     struct stat st;
-    log->fd = openat(
-        log->dirfd, log->name, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK, 0600);
+    log->fd = openat(log->dirfd, log->name,
+        O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK, 0600);
     log->size_bytes = log->fd >= 0 && fstat(log->fd, &st) == 0 ? (size_t)st.st_size : 0;
 }
 
@@ -26,7 +26,10 @@ static void rotate(struct ring_log *log)
     open_file(log);
 }
 
-void ring_log_open(struct ring_log *log, int dirfd, const char *name, size_t limit_bytes,
+void ring_log_open(struct ring_log *log,
+    int dirfd,
+    const char *name,
+    size_t limit_bytes,
     enum ring_log_start start)
 {
     *log = (struct ring_log){.dirfd = dirfd, .name = name, .limit_bytes = limit_bytes};
@@ -49,7 +52,8 @@ void ring_log_write(struct ring_log *log, const void *p, size_t n)
         rotate(log);
     if (log->dropped_bytes) {
         char mark[80];
-        const int len = snprintf(mark, sizeof(mark), "\n[%llu bytes dropped]\n", log->dropped_bytes);
+        const int len =
+            snprintf(mark, sizeof(mark), "\n[%llu bytes dropped]\n", log->dropped_bytes);
         if (log->fd < 0)
             open_file(log);
         if (log->fd >= 0 && fs_write_all(log->fd, mark, (size_t)len) == 0)

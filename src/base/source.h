@@ -13,7 +13,8 @@ struct source *source_ref(struct source *s);
 void source_unref(struct source *s);
 const char *source_path(const struct source *s);
 struct str source_text(const struct source *s);
-/* From 1; columns count code points. A newline is LF, CR LF, CR, NEL, VT, FF, LS or PS, as in KDL. */
+/* From 1; columns count code points. A newline is LF, CR LF, CR, NEL, VT, FF, LS or PS, as in KDL.
+ */
 void source_locate(const struct source *s, size_t offset, unsigned *ret_line, unsigned *ret_column);
 /* The line that holds `offset`, without its newline. */
 struct str source_line(const struct source *s, size_t offset);

@@ -1,4 +1,5 @@
-/* A view of bytes somebody else owns. Not NUL-terminated; turn into a C string only at libc's door. */
+/* A view of bytes somebody else owns. Not NUL-terminated; turn into a C string only at libc's door.
+ */
 #pragma once
 
 #include <stdbool.h>

@@ -19,6 +19,6 @@ struct port_walk port_walk_start(const char *name);
 uint16_t port_walk_next(struct port_walk *walk);
 /* Nobody on 127.0.0.1 listens there or has it reserved at this moment. */
 bool port_is_free(uint16_t port);
-/* Keeps a TCP port of 127.0.0.1 until the fd is closed: nobody else can reserve it, QEMU can listen on
- * it. An fd or -errno (-EADDRINUSE: reserved or listened on). */
+/* Keeps a TCP port of 127.0.0.1 until the fd is closed: nobody else can reserve it, QEMU can listen
+ * on it. An fd or -errno (-EADDRINUSE: reserved or listened on). */
 int port_reserve(uint16_t port);

@@ -7,7 +7,7 @@
 
 /* What the registry has already promised to a VM. */
 struct hypervisor_reservation {
-    const char *id;         /* a UUID */
+    const char *id; /* a UUID */
     const char *mac_addr;
     uint16_t ssh_host_port; /* 0: none */
 };
@@ -15,20 +15,31 @@ struct hypervisor_reservation {
 /* A backend is a row of functions; NULL where an operation is not supported. */
 struct hypervisor_backend {
     enum vmm_backend tag;
-    int (*prepare)(struct vmm_hypervisor *h, const struct vmm_spec *spec,
-        const struct hypervisor_reservation *reservation, struct vmm_handle **ret_vm,
+    int (*prepare)(struct vmm_hypervisor *h,
+        const struct vmm_spec *spec,
+        const struct hypervisor_reservation *reservation,
+        struct vmm_handle **ret_vm,
         struct vmm_error **errp);
     int (*start)(struct vmm_hypervisor *h, struct vmm_handle *vm, struct vmm_error **errp);
-    int (*stop)(struct vmm_hypervisor *h, struct vmm_handle *vm, int64_t timeout_ms, struct vmm_error **errp);
+    int (*stop)(struct vmm_hypervisor *h,
+        struct vmm_handle *vm,
+        int64_t timeout_ms,
+        struct vmm_error **errp);
     int (*suspend)(struct vmm_hypervisor *h, struct vmm_handle *vm, struct vmm_error **errp);
     int (*resume)(struct vmm_hypervisor *h, struct vmm_handle *vm, struct vmm_error **errp);
     int (*destroy)(struct vmm_hypervisor *h, struct vmm_handle *vm, struct vmm_error **errp);
-    int (*state)(struct vmm_hypervisor *h, const struct vmm_handle *vm, enum vmm_state *ret_state,
+    int (*state)(struct vmm_hypervisor *h,
+        const struct vmm_handle *vm,
+        enum vmm_state *ret_state,
         struct vmm_error **errp);
-    int (*guest_ip)(struct vmm_hypervisor *h, const struct vmm_handle *vm, char **ret_ip,
+    int (*guest_ip)(struct vmm_hypervisor *h,
+        const struct vmm_handle *vm,
+        char **ret_ip,
         struct vmm_error **errp);
-    int (*console)(struct vmm_hypervisor *h, const struct vmm_handle *vm,
-        struct vmm_console *ret_console, struct vmm_error **errp);
+    int (*console)(struct vmm_hypervisor *h,
+        const struct vmm_handle *vm,
+        struct vmm_console *ret_console,
+        struct vmm_error **errp);
     /* Which process runs the VM, 0 for none: cheap, asks no monitor. */
     int64_t (*live_pid)(struct vmm_hypervisor *h, const struct vmm_handle *vm);
 };
@@ -37,8 +48,10 @@ extern const struct hypervisor_backend qemu_backend;
 extern const struct hypervisor_backend noop_backend;
 
 /* As vmm_hypervisor_prepare, with what was reserved; NULL: all is chosen here. */
-int hypervisor_prepare(struct vmm_hypervisor *h, const struct vmm_spec *spec,
-    const struct hypervisor_reservation *reservation, struct vmm_handle **ret_vm,
+int hypervisor_prepare(struct vmm_hypervisor *h,
+    const struct vmm_spec *spec,
+    const struct hypervisor_reservation *reservation,
+    struct vmm_handle **ret_vm,
     struct vmm_error **errp);
 
 /* 0 when it does not run. A VM whose keeper is gone gets a new one on the way. */

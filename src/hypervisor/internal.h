@@ -16,7 +16,8 @@ void hypervisor_put_note(struct vmm_hypervisor *h, char *note);
 
 /* What every backend's prepare begins with: a handle filled from the spec and the reservation (or
  * freshly drawn numbers), no file made yet. */
-struct vmm_handle *handle_from_spec(const struct vmm_hypervisor *h, const struct vmm_spec *spec,
+struct vmm_handle *handle_from_spec(const struct vmm_hypervisor *h,
+    const struct vmm_spec *spec,
     const struct hypervisor_reservation *reservation);
 
 /* Keys, known hosts and the seed ISO in vm->work_dir; fills the handle's ssh and seed fields. Does

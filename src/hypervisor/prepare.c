@@ -13,7 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct vmm_handle *handle_from_spec(const struct vmm_hypervisor *h, const struct vmm_spec *spec,
+struct vmm_handle *handle_from_spec(const struct vmm_hypervisor *h,
+    const struct vmm_spec *spec,
     const struct hypervisor_reservation *reservation)
 {
     struct vmm_handle *vm = xcalloc(1, sizeof(*vm));
@@ -40,7 +41,8 @@ struct vmm_handle *handle_from_spec(const struct vmm_hypervisor *h, const struct
     return vm;
 }
 
-static int write_file(const struct vmm_handle *vm, const char *name, const char *text, struct vmm_error **errp)
+static int write_file(
+    const struct vmm_handle *vm, const char *name, const char *text, struct vmm_error **errp)
 {
     return fs_write_durable(vm->work_dir, name, text, strlen(text), errp);
 }
@@ -72,7 +74,8 @@ static int make_keys(const struct vmm_handle *vm, struct vm_keys *keys, struct v
     return r;
 }
 
-static int write_client_key(struct vmm_handle *vm, const struct ssh_key_pair *pair, struct vmm_error **errp)
+static int write_client_key(
+    struct vmm_handle *vm, const struct ssh_key_pair *pair, struct vmm_error **errp)
 {
     cleanup_free char *public_text = xasprintf("%s\n", pair->public_line);
     int r = write_file(vm, WORKDIR_KEY, pair->private_openssh, errp);
@@ -91,7 +94,8 @@ int write_known_hosts(const struct vmm_handle *vm, struct vmm_error **errp)
     /* Under the VM's name, not its port: a port may move, the machine stays the same. */
     cleanup_free char *line = NULL;
     if (ssh_known_hosts_line(vm->name, 0, buf_cstr(&public_line), &line, errp) < 0)
-        return vmm_wrap(errp, &(struct diag){0}, "could not pin the host key of VM \"%s\"", vm->name);
+        return vmm_wrap(
+            errp, &(struct diag){0}, "could not pin the host key of VM \"%s\"", vm->name);
     return write_file(vm, WORKDIR_KNOWN_HOSTS, line, errp);
 }
 
@@ -108,7 +112,9 @@ static char *hostname_from_name(const char *name)
     return host;
 }
 
-static int write_seed(const struct vmm_spec *spec, struct vmm_handle *vm, const struct vm_keys *keys,
+static int write_seed(const struct vmm_spec *spec,
+    struct vmm_handle *vm,
+    const struct vm_keys *keys,
     struct vmm_error **errp)
 {
     cleanup_free char *own_name = hostname_from_name(vm->name);

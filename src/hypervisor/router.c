@@ -1,18 +1,20 @@
-#include "hypervisor/hypervisor.h"
 #include "base/alloc.h"
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/name.h"
+#include "hypervisor/hypervisor.h"
 #include "hypervisor/internal.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-int vmm_hypervisor_new(const struct vmm_hypervisor_opts *opts, struct vmm_hypervisor **ret_hypervisor,
+int vmm_hypervisor_new(const struct vmm_hypervisor_opts *opts,
+    struct vmm_hypervisor **ret_hypervisor,
     struct vmm_error **errp)
 {
     if (!opts->data_dir || opts->data_dir[0] != '/')
-        return vmm_fail(errp, &(struct diag){.code = VMM_E_IO}, "the data folder must be an absolute path");
+        return vmm_fail(
+            errp, &(struct diag){.code = VMM_E_IO}, "the data folder must be an absolute path");
     struct vmm_hypervisor *h = xcalloc(1, sizeof(*h));
     h->data_dir = xstrdup(opts->data_dir);
     h->default_backend = opts->noop_only ? VMM_BACKEND_NOOP : VMM_BACKEND_QEMU;
@@ -78,14 +80,14 @@ static const struct hypervisor_backend *backend_of(enum vmm_backend tag)
 
 static int not_available(enum vmm_backend tag, struct vmm_error **errp)
 {
-    return vmm_fail(errp,
-        &(struct diag){.code = VMM_E_BACKEND},
-        "the backend \"%s\" is not available here",
-        vmm_backend_name(tag));
+    return vmm_fail(errp, &(struct diag){.code = VMM_E_BACKEND},
+        "the backend \"%s\" is not available here", vmm_backend_name(tag));
 }
 
-int hypervisor_prepare(struct vmm_hypervisor *h, const struct vmm_spec *spec,
-    const struct hypervisor_reservation *reservation, struct vmm_handle **ret_vm,
+int hypervisor_prepare(struct vmm_hypervisor *h,
+    const struct vmm_spec *spec,
+    const struct hypervisor_reservation *reservation,
+    struct vmm_handle **ret_vm,
     struct vmm_error **errp)
 {
     const struct hypervisor_backend *b = backend_of(h->default_backend);
@@ -95,17 +97,20 @@ int hypervisor_prepare(struct vmm_hypervisor *h, const struct vmm_spec *spec,
     return b->prepare(h, spec, reservation, ret_vm, errp);
 }
 
-int vmm_hypervisor_prepare(struct vmm_hypervisor *h, const struct vmm_spec *spec,
-    struct vmm_handle **ret_vm, struct vmm_error **errp)
+int vmm_hypervisor_prepare(struct vmm_hypervisor *h,
+    const struct vmm_spec *spec,
+    struct vmm_handle **ret_vm,
+    struct vmm_error **errp)
 {
     return hypervisor_prepare(h, spec, NULL, ret_vm, errp);
 }
 
 /* Finds the function of the VM's backend or returns the error. */
-#define DISPATCH(vm, function, ...)                                                                \
-    do {                                                                                           \
-        const struct hypervisor_backend *b_ = backend_of((vm)->backend);                           \
-        return b_ && b_->function ? b_->function(__VA_ARGS__) : not_available((vm)->backend, errp); \
+#define DISPATCH(vm, function, ...)                                      \
+    do {                                                                 \
+        const struct hypervisor_backend *b_ = backend_of((vm)->backend); \
+        return b_ && b_->function ? b_->function(__VA_ARGS__)            \
+                                  : not_available((vm)->backend, errp);  \
     } while (0)
 
 int vmm_hypervisor_start(struct vmm_hypervisor *h, struct vmm_handle *vm, struct vmm_error **errp)
@@ -134,8 +139,10 @@ int vmm_hypervisor_destroy(struct vmm_hypervisor *h, struct vmm_handle *vm, stru
     DISPATCH(vm, destroy, h, vm, errp);
 }
 
-int vmm_hypervisor_state(struct vmm_hypervisor *h, const struct vmm_handle *vm,
-    enum vmm_state *ret_state, struct vmm_error **errp)
+int vmm_hypervisor_state(struct vmm_hypervisor *h,
+    const struct vmm_handle *vm,
+    enum vmm_state *ret_state,
+    struct vmm_error **errp)
 {
     DISPATCH(vm, state, h, vm, ret_state, errp);
 }
@@ -146,8 +153,10 @@ int vmm_hypervisor_guest_ip(
     DISPATCH(vm, guest_ip, h, vm, ret_ip, errp);
 }
 
-int vmm_hypervisor_console_endpoint(struct vmm_hypervisor *h, const struct vmm_handle *vm,
-    struct vmm_console *ret_console, struct vmm_error **errp)
+int vmm_hypervisor_console_endpoint(struct vmm_hypervisor *h,
+    const struct vmm_handle *vm,
+    struct vmm_console *ret_console,
+    struct vmm_error **errp)
 {
     DISPATCH(vm, console, h, vm, ret_console, errp);
 }

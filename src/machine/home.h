@@ -4,9 +4,9 @@
 #include "vmm/error.h"
 
 struct home {
-    char *root;      /* .../vmctl */
-    char *vms;       /* .../vmctl/vms */
-    char *store;     /* .../vmctl/vms.json */
+    char *root;  /* .../vmctl */
+    char *vms;   /* .../vmctl/vms */
+    char *store; /* .../vmctl/vms.json */
 };
 
 /* Finds the folder and makes it when `want_create`; without that a missing one is an empty one. */

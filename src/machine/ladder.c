@@ -13,29 +13,23 @@ static const struct {
     const char *phrase;
     const char *advice;
 } rungs[RUNG_COUNT_] = {
-    [RUNG_PROCESS] = {"process",
-        "the firmware",
+    [RUNG_PROCESS] = {"process", "the firmware",
         "QEMU runs but the machine shows no sign of life; try VMCTL_ACCEL=tcg."},
-    [RUNG_FIRMWARE] = {"firmware",
-        "the kernel",
+    [RUNG_FIRMWARE] = {"firmware", "the kernel",
         "The firmware ran, and nothing came after it on the serial port: the image may not boot on "
         "this firmware, or its kernel may not use console=ttyS0."},
-    [RUNG_LOADER] = {"loader", "the kernel", "The boot loader did not start a kernel; see the lines above."},
-    [RUNG_KERNEL] = {"kernel",
-        "the kernel to start userspace",
+    [RUNG_LOADER] = {"loader", "the kernel",
+        "The boot loader did not start a kernel; see the lines above."},
+    [RUNG_KERNEL] = {"kernel", "the kernel to start userspace",
         "The kernel started but init did not; see the lines above for a missing root disk or driver."},
-    [RUNG_USERSPACE] = {"userspace",
-        "sshd",
+    [RUNG_USERSPACE] = {"userspace", "sshd",
         "The guest boots but its sshd does not answer: look for failed units above, and see that the "
         "image has sshd and a DHCP client enabled."},
-    [RUNG_NETWORK] = {"network",
-        "sshd",
+    [RUNG_NETWORK] = {"network", "sshd",
         "The guest has an address but nothing answers on port 22: see that sshd is installed and enabled."},
-    [RUNG_PORT] = {"port",
-        "sshd to answer",
+    [RUNG_PORT] = {"port", "sshd to answer",
         "Port 22 takes connections but no ssh server speaks: sshd may be hanging or still making keys."},
-    [RUNG_LOGIN] = {"login",
-        "the login",
+    [RUNG_LOGIN] = {"login", "the login",
         "sshd answers but refuses the login: see that `user` is the one the image or cloud-init makes, "
         "and that the key is the right one."},
     [RUNG_READY] = {"ready", "nothing", ""},
@@ -92,18 +86,22 @@ static const struct {
 } ends[] = {
     {"Kernel panic - not syncing", "panic", "its kernel panicked"},
     {"(initramfs)", "initramfs", "it dropped to an initramfs shell: the root disk was not found"},
-    {"Dropping to a shell!", "initramfs", "it dropped to an initramfs shell: the root disk was not found"},
+    {"Dropping to a shell!", "initramfs",
+        "it dropped to an initramfs shell: the root disk was not found"},
     {"dracut:/#", "initramfs", "it dropped to a dracut shell: the root disk was not found"},
     {"You are in emergency mode", "emergency", "it went into emergency mode"},
-    {"Cannot open access to console, the root account is locked", "emergency", "it went into emergency mode"},
+    {"Cannot open access to console, the root account is locked", "emergency",
+        "it went into emergency mode"},
     {"No bootable device", "no-boot-disk", "its firmware found no bootable disk"},
-    {"No bootable option or device was found", "no-boot-disk", "its firmware found no bootable disk"},
+    {"No bootable option or device was found", "no-boot-disk",
+        "its firmware found no bootable disk"},
     {"grub rescue>", "boot-loader", "its boot loader stopped at a rescue prompt"},
     {"Failed to execute /init", "no-init", "its kernel found no init"},
 };
 
 /* Lines that come when sshd does. */
-static const char *const sshd_signs[] = {"sshd", "ssh.service", "dropbear", "OpenSSH", "OpenBSD Secure Shell"};
+static const char *const sshd_signs[] = {
+    "sshd", "ssh.service", "dropbear", "OpenSSH", "OpenBSD Secure Shell"};
 
 static bool holds(const struct buf *line, const char *text)
 {
@@ -179,9 +177,11 @@ void ladder_event(struct ladder *l, const json_t *event)
         judge_line(l, &line);
         judge_prompt(l, &line);
     }
-    if (kind && strcmp(kind, "qmp") == 0 && name && strcmp(name, "RESET") == 0 && l->rung > RUNG_FIRMWARE)
+    if (kind && strcmp(kind, "qmp") == 0 && name && strcmp(name, "RESET") == 0 &&
+        l->rung > RUNG_FIRMWARE)
         l->rung = RUNG_FIRMWARE;
-    if (kind && strcmp(kind, "qmp") == 0 && name && strcmp(name, "GUEST_PANICKED") == 0 && !l->dead) {
+    if (kind && strcmp(kind, "qmp") == 0 && name && strcmp(name, "GUEST_PANICKED") == 0 &&
+        !l->dead) {
         l->dead = "panic";
         l->dead_words = "its kernel panicked";
     }

@@ -35,8 +35,11 @@ static char *find_key(const struct vmm_handle *vm, const char *named)
     return found;
 }
 
-int login_resolve(struct machine_env *env, const struct vmm_handle *vm, const struct login_opts *opts,
-    struct login *ret, struct vmm_error **errp)
+int login_resolve(struct machine_env *env,
+    const struct vmm_handle *vm,
+    const struct login_opts *opts,
+    struct login *ret,
+    struct vmm_error **errp)
 {
     char *host;
     const int r = vmm_hypervisor_guest_ip(env->hypervisor, vm, &host, errp);
@@ -46,7 +49,9 @@ int login_resolve(struct machine_env *env, const struct vmm_handle *vm, const st
     *ret = (struct login){
         .host = host,
         .port = is_forwarded ? vm->ssh_host_port : 22,
-        .user = xstrdup(opts && opts->user ? opts->user : vm->ssh_user ? vm->ssh_user : "vm"),
+        .user = xstrdup(opts && opts->user ? opts->user
+                        : vm->ssh_user     ? vm->ssh_user
+                                           : "vm"),
         .key_path = find_key(vm, opts ? opts->key_path : NULL),
         .known_hosts_path = path_join(vm->work_dir, WORKDIR_KNOWN_HOSTS),
         .alias = xstrdup(vm->name),
@@ -65,7 +70,9 @@ void login_done(struct login *l)
     *l = (struct login){0};
 }
 
-int login_target(const struct login *l, struct buf *key_text, struct ssh_target *ret_target,
+int login_target(const struct login *l,
+    struct buf *key_text,
+    struct ssh_target *ret_target,
     struct vmm_error **errp)
 {
     if (l->key_path) {

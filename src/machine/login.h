@@ -22,10 +22,15 @@ struct login_opts {
     const char *key_path;
 };
 
-int login_resolve(struct machine_env *env, const struct vmm_handle *vm, const struct login_opts *opts,
-    struct login *ret, struct vmm_error **errp);
+int login_resolve(struct machine_env *env,
+    const struct vmm_handle *vm,
+    const struct login_opts *opts,
+    struct login *ret,
+    struct vmm_error **errp);
 void login_done(struct login *l);
 
 /* The same for our own client. Reads the key; the target borrows from both. */
-int login_target(const struct login *l, struct buf *key_text, struct ssh_target *ret_target,
+int login_target(const struct login *l,
+    struct buf *key_text,
+    struct ssh_target *ret_target,
     struct vmm_error **errp);

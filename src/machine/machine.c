@@ -22,11 +22,9 @@ int machine_env_open(struct machine_env *env, bool want_create, struct vmm_error
     if (r < 0)
         return r;
     const char *backend = getenv("VMCTL_BACKEND");
-    r = vmm_hypervisor_new(
-        &(struct vmm_hypervisor_opts){
-            .data_dir = e.home.root, .noop_only = backend && strcmp(backend, "noop") == 0},
-        &e.hypervisor,
-        errp);
+    r = vmm_hypervisor_new(&(struct vmm_hypervisor_opts){.data_dir = e.home.root,
+                               .noop_only = backend && strcmp(backend, "noop") == 0},
+        &e.hypervisor, errp);
     if (r < 0) {
         home_done(&e.home);
         return r;
@@ -68,13 +66,11 @@ static int vm_lock_take(
     pid_t holder = 0;
     const int fd = fs_lock(path, deadline_in_ms(VM_LOCK_MS), &holder);
     if (fd == -ETIMEDOUT)
-        return vmm_fail(errp,
-            &(struct diag){.code = VMM_E_VM_BUSY},
-            "VM \"%s\" is being worked on by process %ld",
-            name,
-            (long)holder);
+        return vmm_fail(errp, &(struct diag){.code = VMM_E_VM_BUSY},
+            "VM \"%s\" is being worked on by process %ld", name, (long)holder);
     if (fd == -ENOENT) /* no data folder yet: no VM either */
-        return vmm_fail(errp, &(struct diag){.code = VMM_E_VM_NOT_FOUND}, "there is no VM \"%s\"", name);
+        return vmm_fail(
+            errp, &(struct diag){.code = VMM_E_VM_NOT_FOUND}, "there is no VM \"%s\"", name);
     if (fd < 0)
         return vmm_fail_io(errp, -fd, "lock", path);
     *ret_lock = (struct vm_lock){.fd = fd, .path = TAKE_PTR(path)};
@@ -104,8 +100,8 @@ static bool is_half_done(const struct vmm_handle *vm)
 }
 
 /* The VM as it is, after what was half done is cleared away. Wants the lock. */
-static int open_settled(struct machine_env *env, const char *name, struct vmm_handle **ret_vm,
-    struct vmm_error **errp)
+static int open_settled(
+    struct machine_env *env, const char *name, struct vmm_handle **ret_vm, struct vmm_error **errp)
 {
     cleanup_handle struct vmm_handle *vm = NULL;
     int r = store_find(&env->home, name, &vm, errp);
@@ -116,9 +112,9 @@ static int open_settled(struct machine_env *env, const char *name, struct vmm_ha
         return r < 0 ? r
                      : vmm_fail(errp,
                            &(struct diag){.code = VMM_E_VM_NOT_FOUND,
-                               .help = "What an interrupted command had left of it was cleared away."},
-                           "there is no VM \"%s\"",
-                           name);
+                               .help =
+                                   "What an interrupted command had left of it was cleared away."},
+                           "there is no VM \"%s\"", name);
     }
     *ret_vm = TAKE_PTR(vm);
     return 0;
@@ -160,7 +156,8 @@ static bool mac_is_promised(const json_t *records, const char *mac)
     return false;
 }
 
-static int promise_port(const json_t *records, const char *name, uint16_t *ret_port, struct vmm_error **errp)
+static int promise_port(
+    const json_t *records, const char *name, uint16_t *ret_port, struct vmm_error **errp)
 {
     struct port_walk walk = port_walk_start(name);
     uint16_t port;
@@ -173,22 +170,20 @@ static int promise_port(const json_t *records, const char *name, uint16_t *ret_p
     }
     return vmm_fail(errp,
         &(struct diag){.code = VMM_E_HOST_PORT, .help = "Destroy VMs that are no longer needed."},
-        "no ssh port is left for VM \"%s\"",
-        name);
+        "no ssh port is left for VM \"%s\"", name);
 }
 
 /* Under the registry's lock: the name, id, MAC and port are this VM's from here on. */
-static int reserve_record(const struct home *home, json_t *records, void *arg, struct vmm_error **errp)
+static int reserve_record(
+    const struct home *home, json_t *records, void *arg, struct vmm_error **errp)
 {
     struct reserve *reserve = arg;
     const char *name = reserve->spec->name;
     if (json_object_get(records, name)) {
         cleanup_free char *help =
             xasprintf("Use another name, or run `vmctl destroy %s` first.", name);
-        return vmm_fail(errp,
-            &(struct diag){.code = VMM_E_VM_EXISTS, .help = help},
-            "there is a VM \"%s\" already",
-            name);
+        return vmm_fail(errp, &(struct diag){.code = VMM_E_VM_EXISTS, .help = help},
+            "there is a VM \"%s\" already", name);
     }
     do {
         draw_uuid(reserve->id);
@@ -215,7 +210,8 @@ static int reserve_record(const struct home *home, json_t *records, void *arg, s
     return 0;
 }
 
-/* A record left by a create or destroy that was killed is no VM: it goes before we look for room. */
+/* A record left by a create or destroy that was killed is no VM: it goes before we look for room.
+ */
 static int clear_half_done(struct machine_env *env, const char *name, struct vmm_error **errp)
 {
     cleanup_handle struct vmm_handle *vm = NULL;
@@ -225,8 +221,11 @@ static int clear_half_done(struct machine_env *env, const char *name, struct vmm
     return is_half_done(vm) ? erase(env, vm, errp) : 0;
 }
 
-int machine_create(struct machine_env *env, const struct vmm_spec *spec, const char *vmfile_path,
-    struct vmm_handle **ret_vm, struct vmm_error **errp)
+int machine_create(struct machine_env *env,
+    const struct vmm_spec *spec,
+    const char *vmfile_path,
+    struct vmm_handle **ret_vm,
+    struct vmm_error **errp)
 {
     cleanup_vm_lock struct vm_lock lock = {.fd = -1};
     struct reserve reserve = {
@@ -243,12 +242,10 @@ int machine_create(struct machine_env *env, const struct vmm_spec *spec, const c
         return r;
 
     cleanup_handle struct vmm_handle *vm = NULL;
-    r = hypervisor_prepare(env->hypervisor,
-        spec,
+    r = hypervisor_prepare(env->hypervisor, spec,
         &(struct hypervisor_reservation){
             .id = reserve.id, .mac_addr = reserve.mac, .ssh_host_port = reserve.port},
-        &vm,
-        errp);
+        &vm, errp);
     if (r < 0) {
         (void)store_remove(&env->home, spec->name, NULL);
         return r;
@@ -266,8 +263,11 @@ int machine_create(struct machine_env *env, const struct vmm_spec *spec, const c
 
 /* ---- start, stop, destroy ---------------------------------------------------------------- */
 
-int machine_start(struct machine_env *env, const char *name, bool with_setup,
-    struct vmm_handle **ret_vm, struct vmm_error **errp)
+int machine_start(struct machine_env *env,
+    const char *name,
+    bool with_setup,
+    struct vmm_handle **ret_vm,
+    struct vmm_error **errp)
 {
     cleanup_vm_lock struct vm_lock lock = {.fd = -1};
     cleanup_handle struct vmm_handle *vm = NULL;
@@ -284,11 +284,8 @@ int machine_start(struct machine_env *env, const char *name, bool with_setup,
         cleanup_free char *help = state == VMM_STATE_SUSPENDED
                                       ? xasprintf("Run `vmctl resume %s`.", name)
                                       : xasprintf("Run `vmctl stop %s` first.", name);
-        return vmm_fail(errp,
-            &(struct diag){.code = VMM_E_VM_STATE, .help = help},
-            "VM \"%s\" cannot be started: it is %s",
-            name,
-            vmm_state_name(state));
+        return vmm_fail(errp, &(struct diag){.code = VMM_E_VM_STATE, .help = help},
+            "VM \"%s\" cannot be started: it is %s", name, vmm_state_name(state));
     }
     if (with_setup && !vm->setup_pending) {
         /* Before the boot: whoever finds it running after a crash must know what is left to do. */
@@ -305,7 +302,8 @@ int machine_start(struct machine_env *env, const char *name, bool with_setup,
     return 0;
 }
 
-static int clear_pending(const struct home *home, json_t *records, void *arg, struct vmm_error **errp)
+static int clear_pending(
+    const struct home *home, json_t *records, void *arg, struct vmm_error **errp)
 {
     (void)home;
     (void)errp;
@@ -317,12 +315,16 @@ static int clear_pending(const struct home *home, json_t *records, void *arg, st
     return 0;
 }
 
-int machine_setup_done(struct machine_env *env, const struct vmm_handle *vm, struct vmm_error **errp)
+int machine_setup_done(
+    struct machine_env *env, const struct vmm_handle *vm, struct vmm_error **errp)
 {
     return vm->setup_pending ? store_change(&env->home, clear_pending, (void *)vm, errp) : 0;
 }
 
-int machine_stop(struct machine_env *env, const char *name, int64_t timeout_ms, bool *ret_was_running,
+int machine_stop(struct machine_env *env,
+    const char *name,
+    int64_t timeout_ms,
+    bool *ret_was_running,
     struct vmm_error **errp)
 {
     cleanup_vm_lock struct vm_lock lock = {.fd = -1};
@@ -347,7 +349,8 @@ int machine_stop(struct machine_env *env, const char *name, int64_t timeout_ms, 
     vm->recorded_state = VMM_STATE_STOPPED;
     cleanup_error struct vmm_error *error = NULL;
     r = store_put(&env->home, vm, &error);
-    /* It is stopped, which the next look finds out by itself: a full disk must not make that fail. */
+    /* It is stopped, which the next look finds out by itself: a full disk must not make that fail.
+     */
     if (r < 0 && vmm_error_code(error) != VMM_E_HOST_NO_SPACE) {
         if (errp)
             *errp = TAKE_PTR(error);
@@ -357,8 +360,12 @@ int machine_stop(struct machine_env *env, const char *name, int64_t timeout_ms, 
 }
 
 /* Suspend and resume: from exactly one state to another. */
-static int switch_state(struct machine_env *env, const char *name, enum vmm_state from, enum vmm_state to,
-    int (*act)(struct vmm_hypervisor *, struct vmm_handle *, struct vmm_error **), const char *verb,
+static int switch_state(struct machine_env *env,
+    const char *name,
+    enum vmm_state from,
+    enum vmm_state to,
+    int (*act)(struct vmm_hypervisor *, struct vmm_handle *, struct vmm_error **),
+    const char *verb,
     struct vmm_error **errp)
 {
     cleanup_vm_lock struct vm_lock lock = {.fd = -1};
@@ -373,11 +380,9 @@ static int switch_state(struct machine_env *env, const char *name, enum vmm_stat
         return r;
     if (state != from)
         return vmm_fail(errp,
-            &(struct diag){.code = VMM_E_VM_STATE, .help = "`vmctl list` shows the state of every VM."},
-            "VM \"%s\" cannot be %s: it is %s",
-            name,
-            verb,
-            vmm_state_name(state));
+            &(struct diag){
+                .code = VMM_E_VM_STATE, .help = "`vmctl list` shows the state of every VM."},
+            "VM \"%s\" cannot be %s: it is %s", name, verb, vmm_state_name(state));
     r = act(env->hypervisor, vm, errp);
     if (r < 0)
         return r;
@@ -387,8 +392,8 @@ static int switch_state(struct machine_env *env, const char *name, enum vmm_stat
 
 int machine_suspend(struct machine_env *env, const char *name, struct vmm_error **errp)
 {
-    return switch_state(
-        env, name, VMM_STATE_RUNNING, VMM_STATE_SUSPENDED, vmm_hypervisor_suspend, "suspended", errp);
+    return switch_state(env, name, VMM_STATE_RUNNING, VMM_STATE_SUSPENDED, vmm_hypervisor_suspend,
+        "suspended", errp);
 }
 
 int machine_resume(struct machine_env *env, const char *name, struct vmm_error **errp)
@@ -409,17 +414,33 @@ int machine_destroy(struct machine_env *env, const char *name, struct vmm_error 
 
 /* ---- looking ----------------------------------------------------------------------------- */
 
-int machine_look(struct machine_env *env, const char *name, struct vmm_handle **ret_vm,
-    enum vmm_state *ret_state, struct vmm_error **errp)
+/* State and pid as they are. */
+static int look_at(struct machine_env *env,
+    struct vmm_handle *vm,
+    enum vmm_state *ret_state,
+    struct vmm_error **errp)
+{
+    const int r = vmm_hypervisor_state(env->hypervisor, vm, ret_state, errp);
+    if (r < 0)
+        return r;
+    const bool has_process = *ret_state == VMM_STATE_RUNNING || *ret_state == VMM_STATE_SUSPENDED ||
+                             *ret_state == VMM_STATE_FAILED;
+    vm->pid = has_process ? hypervisor_live_pid(env->hypervisor, vm) : 0;
+    return 0;
+}
+
+int machine_look(struct machine_env *env,
+    const char *name,
+    struct vmm_handle **ret_vm,
+    enum vmm_state *ret_state,
+    struct vmm_error **errp)
 {
     cleanup_handle struct vmm_handle *vm = NULL;
     int r = store_find(&env->home, name, &vm, errp);
     if (r == 0)
-        r = vmm_hypervisor_state(env->hypervisor, vm, ret_state, errp);
+        r = look_at(env, vm, ret_state, errp);
     if (r < 0)
         return r;
-    const int64_t pid = hypervisor_live_pid(env->hypervisor, vm);
-    vm->pid = pid;
     *ret_vm = TAKE_PTR(vm);
     return 0;
 }
@@ -431,11 +452,8 @@ int machine_list(struct machine_env *env, struct machine_listing *ret, struct vm
     if (r < 0)
         return r;
     l.states = xcalloc(l.store.count, sizeof(*l.states));
-    for (size_t i = 0; r == 0 && i < l.store.count; i++) {
-        struct vmm_handle *vm = l.store.vms[i];
-        r = vmm_hypervisor_state(env->hypervisor, vm, &l.states[i], errp);
-        vm->pid = hypervisor_live_pid(env->hypervisor, vm);
-    }
+    for (size_t i = 0; r == 0 && i < l.store.count; i++)
+        r = look_at(env, l.store.vms[i], &l.states[i], errp);
     if (r < 0) {
         machine_listing_done(&l);
         return r;

@@ -1,6 +1,6 @@
 /* A VM over its life: what `vmctl`, labs and tests do with VMs goes through here. Each operation
- * takes the VM's lock, looks at what is really there, finishes what a killed command left half done,
- * acts, and records the outcome.
+ * takes the VM's lock, looks at what is really there, finishes what a killed command left half
+ * done, acts, and records the outcome.
  *
  * A `struct machine_env` may be shared by threads that work on different VMs. */
 #pragma once
@@ -21,17 +21,27 @@ void machine_env_done(struct machine_env *env);
 
 /* Makes a VM and records it: afterwards it is PREPARED, or (error) nothing of it is left.
  * `vmfile_path` may be NULL. The caller owns the handle. */
-int machine_create(struct machine_env *env, const struct vmm_spec *spec, const char *vmfile_path,
-    struct vmm_handle **ret_vm, struct vmm_error **errp);
+int machine_create(struct machine_env *env,
+    const struct vmm_spec *spec,
+    const char *vmfile_path,
+    struct vmm_handle **ret_vm,
+    struct vmm_error **errp);
 
 /* Boots it; one that runs already is VMM_E_VM_STATE. `with_setup`: steps are to be run in it, and
  * until machine_setup_done says so they have not all been. The caller owns the handle. */
-int machine_start(struct machine_env *env, const char *name, bool with_setup,
-    struct vmm_handle **ret_vm, struct vmm_error **errp);
-int machine_setup_done(struct machine_env *env, const struct vmm_handle *vm, struct vmm_error **errp);
+int machine_start(struct machine_env *env,
+    const char *name,
+    bool with_setup,
+    struct vmm_handle **ret_vm,
+    struct vmm_error **errp);
+int machine_setup_done(
+    struct machine_env *env, const struct vmm_handle *vm, struct vmm_error **errp);
 
 /* `*ret_was_running` may be NULL. A VM that does not run is no error. */
-int machine_stop(struct machine_env *env, const char *name, int64_t timeout_ms, bool *ret_was_running,
+int machine_stop(struct machine_env *env,
+    const char *name,
+    int64_t timeout_ms,
+    bool *ret_was_running,
     struct vmm_error **errp);
 
 /* Pauses and unpauses the virtual CPUs; in any other state VMM_E_VM_STATE. */
@@ -42,8 +52,11 @@ int machine_resume(struct machine_env *env, const char *name, struct vmm_error *
 int machine_destroy(struct machine_env *env, const char *name, struct vmm_error **errp);
 
 /* The record and the state it is really in. The caller owns the handle. */
-int machine_look(struct machine_env *env, const char *name, struct vmm_handle **ret_vm,
-    enum vmm_state *ret_state, struct vmm_error **errp);
+int machine_look(struct machine_env *env,
+    const char *name,
+    struct vmm_handle **ret_vm,
+    enum vmm_state *ret_state,
+    struct vmm_error **errp);
 
 /* Every VM there is. A VM that another command is just making is listed as PREPARING. */
 struct machine_listing {

@@ -57,10 +57,10 @@ static void take_stderr(void *arg, const char *bytes, size_t n)
     take_output(arg, true, bytes, n);
 }
 
-static int execute(struct run *run, const char *command, struct ssh_result *ret, struct vmm_error **errp)
+static int execute(
+    struct run *run, const char *command, struct ssh_result *ret, struct vmm_error **errp)
 {
-    return ssh_exec(run->session,
-        command,
+    return ssh_exec(run->session, command,
         &(struct ssh_exec_opts){
             .on_stdout = take_stdout,
             .on_stderr = take_stderr,
@@ -68,11 +68,11 @@ static int execute(struct run *run, const char *command, struct ssh_result *ret,
             .deadline = deadline_in_ms(STEP_MS),
             .cancel_fd = run->opts->cancel_fd,
         },
-        ret,
-        errp);
+        ret, errp);
 }
 
-static int judge(struct run *run, const char *what, const struct ssh_result *result, struct vmm_error **errp)
+static int judge(
+    struct run *run, const char *what, const struct ssh_result *result, struct vmm_error **errp)
 {
     if (result->exit_status == 0)
         return 0;
@@ -82,18 +82,16 @@ static int judge(struct run *run, const char *what, const struct ssh_result *res
     cleanup_free char *help = xasprintf(
         "All of its output: `vmctl log %s --provision`. Mend the step, then run `vmctl up` again.",
         run->vm->name);
-    cleanup_free char *how = result->signal[0] ? xasprintf("was killed by signal %s", result->signal)
-                                               : xasprintf("ended with status %d", result->exit_status);
+    cleanup_free char *how = result->signal[0]
+                                 ? xasprintf("was killed by signal %s", result->signal)
+                                 : xasprintf("ended with status %d", result->exit_status);
     cleanup_buf struct buf how_shown = {0};
     utf8_sanitize(&how_shown, how, strlen(how));
     return vmm_fail(errp,
-        &(struct diag){.code = VMM_E_PROVISION, .details = tail.n ? buf_cstr(&tail) : NULL, .help = help},
-        "provision step %zu of %zu (%s) of VM \"%s\" %s",
-        run->index + 1,
-        run->count,
-        what,
-        run->vm->name,
-        buf_cstr(&how_shown));
+        &(struct diag){
+            .code = VMM_E_PROVISION, .details = tail.n ? buf_cstr(&tail) : NULL, .help = help},
+        "provision step %zu of %zu (%s) of VM \"%s\" %s", run->index + 1, run->count, what,
+        run->vm->name, buf_cstr(&how_shown));
 }
 
 static int run_inline(struct run *run, const struct vmm_provision *step, struct vmm_error **errp)
@@ -116,16 +114,17 @@ static int open_source(const char *path, mode_t *ret_mode, int *ret_fd, struct v
     return 0;
 }
 
-static int upload(struct run *run, const char *source, const char *destination, mode_t more_mode,
+static int upload(struct run *run,
+    const char *source,
+    const char *destination,
+    mode_t more_mode,
     struct vmm_error **errp)
 {
     mode_t mode = 0;
     cleanup_close int fd = -1;
     const int r = open_source(source, &mode, &fd, errp);
     return r < 0 ? r
-                 : ssh_upload(run->session,
-                       fd,
-                       destination,
+                 : ssh_upload(run->session, fd, destination,
                        &(struct ssh_transfer_opts){
                            .mode = mode | more_mode, .cancel_fd = run->opts->cancel_fd},
                        errp);
@@ -143,12 +142,10 @@ static int make_remote_dir(struct run *run, char **ret_dir, struct vmm_error **e
 {
     struct ssh_result result;
     cleanup_buf struct buf out = {0};
-    const int r = ssh_exec(run->session,
-        "umask 077 && mktemp -d /tmp/vmctl-provision-XXXXXXXX",
+    const int r = ssh_exec(run->session, "umask 077 && mktemp -d /tmp/vmctl-provision-XXXXXXXX",
         &(struct ssh_exec_opts){
             .on_stdout = collect, .arg = &out, .deadline = deadline_in_ms(SHORT_MS)},
-        &result,
-        errp);
+        &result, errp);
     if (r < 0)
         return r;
     while (out.n && out.p[out.n - 1] == '\n')
@@ -158,9 +155,9 @@ static int make_remote_dir(struct run *run, char **ret_dir, struct vmm_error **e
     if (result.exit_status != 0 || out.n != sizeof(prefix) - 1 + 8 ||
         strncmp(out.p, prefix, sizeof(prefix) - 1) != 0)
         return vmm_fail(errp,
-            &(struct diag){.code = VMM_E_PROVISION, .help = "Is the guest's /tmp writable and not full?"},
-            "could not make a folder below /tmp in VM \"%s\"",
-            run->vm->name);
+            &(struct diag){
+                .code = VMM_E_PROVISION, .help = "Is the guest's /tmp writable and not full?"},
+            "could not make a folder below /tmp in VM \"%s\"", run->vm->name);
     *ret_dir = buf_steal(&out);
     return 0;
 }
@@ -171,11 +168,8 @@ static void remove_remote_dir(struct run *run, const char *dir)
     cleanup_buf struct buf command = {0};
     buf_adds(&command, "rm -rf -- ");
     ssh_quote(&command, str_view(dir));
-    (void)ssh_exec(run->session,
-        buf_cstr(&command),
-        &(struct ssh_exec_opts){.deadline = deadline_in_ms(SHORT_MS)},
-        &ignored,
-        NULL);
+    (void)ssh_exec(run->session, buf_cstr(&command),
+        &(struct ssh_exec_opts){.deadline = deadline_in_ms(SHORT_MS)}, &ignored, NULL);
 }
 
 static int run_script(struct run *run, const struct vmm_provision *step, struct vmm_error **errp)
@@ -224,7 +218,8 @@ static void log_heading(struct run *run, const char *what)
     ring_log_write(&run->log, heading, strlen(heading));
 }
 
-static int announce_and_run(struct run *run, const struct vmm_provision *step, struct vmm_error **errp)
+static int announce_and_run(
+    struct run *run, const struct vmm_provision *step, struct vmm_error **errp)
 {
     cleanup_free char *what =
         xasprintf("step %zu of %zu: %s", run->index + 1, run->count, kind_name(step->kind));
@@ -238,15 +233,15 @@ static int announce_and_run(struct run *run, const struct vmm_provision *step, s
     return vmm_wrap(errp,
         &(struct diag){.code = r == -(int)VMM_E_INTERRUPTED ? VMM_E_INTERRUPTED : VMM_E_PROVISION,
             .reason = errp && *errp ? vmm_error_reason(*errp) : NULL},
-        "provision step %zu of %zu (%s) of VM \"%s\" failed",
-        run->index + 1,
-        run->count,
-        kind_name(step->kind),
-        run->vm->name);
+        "provision step %zu of %zu (%s) of VM \"%s\" failed", run->index + 1, run->count,
+        kind_name(step->kind), run->vm->name);
 }
 
-int provision_run(const struct vmm_handle *vm, struct ssh_session *session,
-    const struct vmm_provision *steps, size_t count, const struct provision_opts *opts,
+int provision_run(const struct vmm_handle *vm,
+    struct ssh_session *session,
+    const struct vmm_provision *steps,
+    size_t count,
+    const struct provision_opts *opts,
     struct vmm_error **errp)
 {
     cleanup_close int dirfd = open(vm->work_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -1,4 +1,5 @@
-/* The steps run in a guest after boot: in order, streamed, logged, stopping at the first failure. */
+/* The steps run in a guest after boot: in order, streamed, logged, stopping at the first failure.
+ */
 #pragma once
 
 #include "machine/machine.h"
@@ -14,6 +15,9 @@ struct provision_opts {
 };
 
 /* Output is also appended to provision.log in the VM's folder. */
-int provision_run(const struct vmm_handle *vm, struct ssh_session *session,
-    const struct vmm_provision *steps, size_t count, const struct provision_opts *opts,
+int provision_run(const struct vmm_handle *vm,
+    struct ssh_session *session,
+    const struct vmm_provision *steps,
+    size_t count,
+    const struct provision_opts *opts,
     struct vmm_error **errp);

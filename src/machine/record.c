@@ -10,10 +10,33 @@
 
 /* Every key we write; anything else in a record is a newer version's. */
 static const char *const known_keys[] = {
-    "id", "name", "backend", "state", "work_dir", "image_path", "image_format", "overlay_path",
-    "seed_iso_path", "pid", "pid_start_ticks", "boot_id", "qmp_socket", "console_socket", "vnc_addr",
-    "vcpus", "memory_mb", "disk_gb", "network", "ssh_host_port", "mac_addr", "accel", "accel_used",
-    "ssh", "host_key_is_seeded", "vmfile_path", "setup_pending",
+    "id",
+    "name",
+    "backend",
+    "state",
+    "work_dir",
+    "image_path",
+    "image_format",
+    "overlay_path",
+    "seed_iso_path",
+    "pid",
+    "pid_start_ticks",
+    "boot_id",
+    "qmp_socket",
+    "console_socket",
+    "vnc_addr",
+    "vcpus",
+    "memory_mb",
+    "disk_gb",
+    "network",
+    "ssh_host_port",
+    "mac_addr",
+    "accel",
+    "accel_used",
+    "ssh",
+    "host_key_is_seeded",
+    "vmfile_path",
+    "setup_pending",
 };
 
 static bool is_known(const char *key)
@@ -26,7 +49,8 @@ static bool is_known(const char *key)
 }
 
 /* The index of `word` among `count` names given by `name_of`, or `fallback`. */
-static unsigned enum_of(const char *word, const char *(*name_of)(unsigned), unsigned count, unsigned fallback)
+static unsigned enum_of(
+    const char *word, const char *(*name_of)(unsigned), unsigned count, unsigned fallback)
 {
     for (unsigned i = 0; word && i < count; i++) {
         if (strcmp(name_of(i), word) == 0)
@@ -35,13 +59,25 @@ static unsigned enum_of(const char *word, const char *(*name_of)(unsigned), unsi
     return fallback;
 }
 
-static const char *backend_name(unsigned i) { return vmm_backend_name((enum vmm_backend)i); }
-static const char *state_name(unsigned i) { return vmm_state_name((enum vmm_state)i); }
-static const char *accel_name(unsigned i) { return vmm_accel_name((enum vmm_accel)i); }
+static const char *backend_name(unsigned i)
+{
+    return vmm_backend_name((enum vmm_backend)i);
+}
+static const char *state_name(unsigned i)
+{
+    return vmm_state_name((enum vmm_state)i);
+}
+static const char *accel_name(unsigned i)
+{
+    return vmm_accel_name((enum vmm_accel)i);
+}
 
 /* The reference writes {"type": "User"}, {"type": "Tap", "bridge": "br0"} ... */
 static const char *const network_tags[VMM_NETWORK_COUNT_] = {"User", "Tap", "Vnic", "None"};
-static const char *network_tag(unsigned i) { return network_tags[i]; }
+static const char *network_tag(unsigned i)
+{
+    return network_tags[i];
+}
 
 static const char *network_link_key(enum vmm_network_kind kind)
 {

@@ -20,15 +20,9 @@ static int damaged(const char *path, const char *why, int line, struct vmm_error
     cleanup_free char *help = xasprintf(
         "Nothing was changed. %s.bak holds the state before the last change: compare the two, then "
         "run `mv %s.bak %s`.",
-        path,
-        path,
-        path);
-    return vmm_fail(errp,
-        &(struct diag){.code = VMM_E_STORE_CORRUPT, .help = help},
-        "the registry \"%s\" is damaged: %s (line %d)",
-        path,
-        why,
-        line);
+        path, path, path);
+    return vmm_fail(errp, &(struct diag){.code = VMM_E_STORE_CORRUPT, .help = help},
+        "the registry \"%s\" is damaged: %s (line %d)", path, why, line);
 }
 
 /* The records of a file; an empty object when there is none. */
@@ -110,10 +104,11 @@ static int not_found(const char *name, const json_t *records, struct vmm_error *
     }
     const char *guess = suggest(str_view(name), known);
     cleanup_free char *help =
-        guess ? xasprintf("Did you mean \"%s\"? `vmctl list` shows the VMs there are.", guess) : NULL;
+        guess ? xasprintf("Did you mean \"%s\"? `vmctl list` shows the VMs there are.", guess)
+              : NULL;
     free(known);
-    return vmm_fail(
-        errp, &(struct diag){.code = VMM_E_VM_NOT_FOUND, .help = help}, "there is no VM \"%s\"", name);
+    return vmm_fail(errp, &(struct diag){.code = VMM_E_VM_NOT_FOUND, .help = help},
+        "there is no VM \"%s\"", name);
 }
 
 int store_find(
@@ -148,17 +143,15 @@ static int keep_backup(const struct home *home, struct vmm_error **errp)
 
 int store_change(const struct home *home,
     int (*change)(const struct home *home, json_t *records, void *arg, struct vmm_error **errp),
-    void *arg, struct vmm_error **errp)
+    void *arg,
+    struct vmm_error **errp)
 {
     cleanup_free char *lock_path = xasprintf("%s.lock", home->store);
     pid_t holder = 0;
     cleanup_close int lock_fd = fs_lock(lock_path, deadline_in_ms(STORE_LOCK_MS), &holder);
     if (lock_fd == -ETIMEDOUT)
-        return vmm_fail(errp,
-            &(struct diag){.code = VMM_E_VM_BUSY},
-            "the registry \"%s\" is locked by process %ld",
-            home->store,
-            (long)holder);
+        return vmm_fail(errp, &(struct diag){.code = VMM_E_VM_BUSY},
+            "the registry \"%s\" is locked by process %ld", home->store, (long)holder);
     if (lock_fd < 0)
         return vmm_fail_io(errp, -lock_fd, "lock", lock_path);
     cleanup_json json_t *records = NULL;
@@ -188,7 +181,8 @@ int store_put(const struct home *home, const struct vmm_handle *vm, struct vmm_e
     return store_change(home, put_record, (void *)vm, errp);
 }
 
-static int remove_record(const struct home *home, json_t *records, void *arg, struct vmm_error **errp)
+static int remove_record(
+    const struct home *home, json_t *records, void *arg, struct vmm_error **errp)
 {
     (void)home;
     (void)errp;

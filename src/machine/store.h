@@ -1,6 +1,7 @@
-/* vms.json: which VMs there are. Read whole, changed under a lock, written durably; 32 writers at once
- * lose nothing. A file that cannot be read is never overwritten: commands that only look answer from
- * the last good copy (vms.json.bak) and say so, commands that would change something refuse. */
+/* vms.json: which VMs there are. Read whole, changed under a lock, written durably; 32 writers at
+ * once lose nothing. A file that cannot be read is never overwritten: commands that only look
+ * answer from the last good copy (vms.json.bak) and say so, commands that would change something
+ * refuse. */
 #pragma once
 
 #include "base/clock.h"
@@ -20,14 +21,15 @@ int store_read(const struct home *home, struct store_snapshot *ret, struct vmm_e
 void store_snapshot_done(struct store_snapshot *s);
 
 /* The VM of that name: a handle the caller owns, VMM_E_VM_NOT_FOUND (with a guess) otherwise. */
-int store_find(const struct home *home, const char *name, struct vmm_handle **ret_vm,
-    struct vmm_error **errp);
+int store_find(
+    const struct home *home, const char *name, struct vmm_handle **ret_vm, struct vmm_error **errp);
 
-/* Changes the whole under the lock: `change` gets the name -> record object and says 0, or fails and
- * nothing is written. */
+/* Changes the whole under the lock: `change` gets the name -> record object and says 0, or fails
+ * and nothing is written. */
 int store_change(const struct home *home,
     int (*change)(const struct home *home, json_t *records, void *arg, struct vmm_error **errp),
-    void *arg, struct vmm_error **errp);
+    void *arg,
+    struct vmm_error **errp);
 
 /* The common changes. */
 int store_put(const struct home *home, const struct vmm_handle *vm, struct vmm_error **errp);

@@ -95,14 +95,15 @@ static int check_cancelled(const struct worker *w, struct vmm_error **errp)
 {
     if (!is_cancelled(w))
         return 0;
-    return vmm_fail(errp,
-        &(struct diag){.code = VMM_E_INTERRUPTED},
-        "stopped before VM \"%s\" was up",
-        w->item->spec->name);
+    return vmm_fail(errp, &(struct diag){.code = VMM_E_INTERRUPTED},
+        "stopped before VM \"%s\" was up", w->item->spec->name);
 }
 
 /* What there is of the VM already; *ret_vm stays NULL when there is nothing to go on with. */
-static int look(struct worker *w, struct vmm_handle **ret_vm, enum vmm_state *ret_state, struct vmm_error **errp)
+static int look(struct worker *w,
+    struct vmm_handle **ret_vm,
+    enum vmm_state *ret_state,
+    struct vmm_error **errp)
 {
     struct vmm_error *error = NULL;
     cleanup_handle struct vmm_handle *vm = NULL;
@@ -133,22 +134,23 @@ static bool has_steps(const struct worker *w)
     return !w->run->opts->no_provision && w->item->provision_count > 0;
 }
 
-static int log_in(struct worker *w, const struct vmm_handle *vm, struct ssh_session **ret_session,
+static int log_in(struct worker *w,
+    const struct vmm_handle *vm,
+    struct ssh_session **ret_session,
     struct vmm_error **errp)
 {
     if (!w->item->spec->has_ssh || w->run->opts->no_wait || vm->backend == VMM_BACKEND_NOOP)
         return 0;
-    return wait_login(w->run->env,
-        vm,
-        NULL,
+    return wait_login(w->run->env, vm, NULL,
         &(struct wait_opts){
             .on_progress = on_progress, .arg = w, .cancel_fd = w->run->opts->cancel_fd},
-        ret_session,
-        errp);
+        ret_session, errp);
 }
 
 /* Boot and login, within the host's boots at a time. */
-static int boot(struct worker *w, struct vmm_handle **ret_vm, struct ssh_session **ret_session,
+static int boot(struct worker *w,
+    struct vmm_handle **ret_vm,
+    struct ssh_session **ret_session,
     struct vmm_error **errp)
 {
     struct up_run *run = w->run;
@@ -167,22 +169,20 @@ static int boot(struct worker *w, struct vmm_handle **ret_vm, struct ssh_session
     return r;
 }
 
-static int provision(struct worker *w, const struct vmm_handle *vm, struct ssh_session *session,
+static int provision(struct worker *w,
+    const struct vmm_handle *vm,
+    struct ssh_session *session,
     struct vmm_error **errp)
 {
     const struct up_item *item = w->item;
     const struct up_opts *opts = w->run->opts;
     if (!has_steps(w) || !session)
         return 0;
-    int r = wait_cloud_init(vm,
-        session,
+    int r = wait_cloud_init(vm, session,
         &(struct wait_opts){.on_progress = on_progress, .arg = w, .cancel_fd = opts->cancel_fd},
         errp);
     if (r == 0)
-        r = provision_run(vm,
-            session,
-            item->provisions,
-            item->provision_count,
+        r = provision_run(vm, session, item->provisions, item->provision_count,
             &(struct provision_opts){.on_step = on_progress,
                 .on_output = on_output,
                 .arg = w,
@@ -194,13 +194,11 @@ static int provision(struct worker *w, const struct vmm_handle *vm, struct ssh_s
 static int wrong_state(const struct worker *w, enum vmm_state state, struct vmm_error **errp)
 {
     const char *name = w->item->spec->name;
-    cleanup_free char *help = state == VMM_STATE_SUSPENDED ? xasprintf("Run `vmctl resume %s`.", name)
-                                                           : xasprintf("Run `vmctl stop %s` first.", name);
-    return vmm_fail(errp,
-        &(struct diag){.code = VMM_E_VM_STATE, .help = help},
-        "VM \"%s\" cannot be brought up: it is %s",
-        name,
-        vmm_state_name(state));
+    cleanup_free char *help = state == VMM_STATE_SUSPENDED
+                                  ? xasprintf("Run `vmctl resume %s`.", name)
+                                  : xasprintf("Run `vmctl stop %s` first.", name);
+    return vmm_fail(errp, &(struct diag){.code = VMM_E_VM_STATE, .help = help},
+        "VM \"%s\" cannot be brought up: it is %s", name, vmm_state_name(state));
 }
 
 /* A VM that runs is left alone, unless an earlier `up` did not get through its steps. */
@@ -257,7 +255,8 @@ static void *work(void *arg)
     return NULL;
 }
 
-int machine_up(struct machine_env *env, struct up_item *items, size_t count, const struct up_opts *opts)
+int machine_up(
+    struct machine_env *env, struct up_item *items, size_t count, const struct up_opts *opts)
 {
     const long cpus = sysconf(_SC_NPROCESSORS_ONLN);
     struct up_run run = {

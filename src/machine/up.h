@@ -37,4 +37,5 @@ struct up_opts {
 };
 
 /* 0 when every item is DONE or SKIPPED, -1 otherwise; the errors are in the items. */
-int machine_up(struct machine_env *env, struct up_item *items, size_t count, const struct up_opts *opts);
+int machine_up(
+    struct machine_env *env, struct up_item *items, size_t count, const struct up_opts *opts);

@@ -64,7 +64,8 @@ static void watch_done(struct watch *w)
 }
 
 /* Reads on; when the keeper has rotated the file, goes over to the new one. */
-static void follow_read(struct watch *w, struct follow *f, void (*take)(struct watch *, const char *, size_t))
+static void follow_read(
+    struct watch *w, struct follow *f, void (*take)(struct watch *, const char *, size_t))
 {
     cleanup_free char *chunk = xmalloc(CHUNK_BYTES);
     for (;;) {
@@ -76,7 +77,8 @@ static void follow_read(struct watch *w, struct follow *f, void (*take)(struct w
         while ((n = read(f->fd, chunk, CHUNK_BYTES)) > 0)
             take(w, chunk, (size_t)n);
         struct stat ours, there;
-        if (fstat(f->fd, &ours) < 0 || fstatat(w->dirfd, f->name, &there, AT_SYMLINK_NOFOLLOW) < 0 ||
+        if (fstat(f->fd, &ours) < 0 ||
+            fstatat(w->dirfd, f->name, &there, AT_SYMLINK_NOFOLLOW) < 0 ||
             ours.st_ino == there.st_ino)
             return;
         close(TAKE_FD(f->fd));
@@ -91,7 +93,8 @@ static void take_console(struct watch *w, const char *p, size_t n)
 static void take_event_line(struct watch *w)
 {
     json_error_t ignored;
-    cleanup_json json_t *event = json_parse((struct str){w->event_line.p, w->event_line.n}, &ignored);
+    cleanup_json json_t *event =
+        json_parse((struct str){w->event_line.p, w->event_line.n}, &ignored);
     const char *kind = json_get_string(event, "event");
     if (kind && strcmp(kind, "started") == 0) {
         ladder_done(&w->ladder); /* what stood before belongs to an earlier boot */
@@ -113,7 +116,9 @@ static void take_events(struct watch *w, const char *p, size_t n)
     }
 }
 
-static int watch_init(struct watch *w, const struct vmm_handle *vm, const struct wait_opts *opts,
+static int watch_init(struct watch *w,
+    const struct vmm_handle *vm,
+    const struct wait_opts *opts,
     struct vmm_error **errp)
 {
     const int64_t stall_ms = (int64_t)STALL_MS * hypervisor_patience(vm);
@@ -127,8 +132,8 @@ static int watch_init(struct watch *w, const struct vmm_handle *vm, const struct
         .pidfd = -1,
         .stall_ms = stall_ms,
         .stall = deadline_in_ms(stall_ms),
-        .total = deadline_in_ms(opts->limit_ms ? opts->limit_ms
-                                               : (int64_t)TOTAL_MS * hypervisor_patience(vm)),
+        .total = deadline_in_ms(
+            opts->limit_ms ? opts->limit_ms : (int64_t)TOTAL_MS * hypervisor_patience(vm)),
     };
     const char *own = getenv("VMCTL_TIMEOUT");
     const long own_s = own ? strtol(own, NULL, 10) : 0;
@@ -166,12 +171,12 @@ static int fail_ended(struct watch *w, struct vmm_error **errp)
     cleanup_free char *help =
         xasprintf("See `vmctl log %s --console` and qemu.log in the VM's folder.", w->vm->name);
     return vmm_fail(errp,
-        &(struct diag){
-            .code = VMM_E_GUEST_FAILED, .reason = "process", .details = buf_cstr(&tail), .help = help},
-        "VM \"%s\" ended while it was booting (%s); it had come to: %s",
-        w->vm->name,
-        buf_cstr(&shown),
-        rung_name(w->ladder.rung));
+        &(struct diag){.code = VMM_E_GUEST_FAILED,
+            .reason = "process",
+            .details = buf_cstr(&tail),
+            .help = help},
+        "VM \"%s\" ended while it was booting (%s); it had come to: %s", w->vm->name,
+        buf_cstr(&shown), rung_name(w->ladder.rung));
 }
 
 static int fail_dead(struct watch *w, struct vmm_error **errp)
@@ -180,16 +185,13 @@ static int fail_dead(struct watch *w, struct vmm_error **errp)
     ladder_tail(&w->ladder, TAIL_LINES, &tail);
     cleanup_free char *help = xasprintf(
         "See `vmctl log %s --console` for all it printed; `vmctl destroy %s` clears it away.",
-        w->vm->name,
-        w->vm->name);
+        w->vm->name, w->vm->name);
     return vmm_fail(errp,
         &(struct diag){.code = VMM_E_GUEST_FAILED,
             .reason = w->ladder.dead,
             .details = buf_cstr(&tail),
             .help = help},
-        "VM \"%s\" cannot boot: %s",
-        w->vm->name,
-        w->ladder.dead_words);
+        "VM \"%s\" cannot boot: %s", w->vm->name, w->ladder.dead_words);
 }
 
 static int fail_stalled(struct watch *w, struct vmm_error **errp)
@@ -202,10 +204,8 @@ static int fail_stalled(struct watch *w, struct vmm_error **errp)
             .reason = rung_name(w->ladder.rung),
             .details = buf_cstr(&tail),
             .help = rung_advice(w->ladder.rung)},
-        "VM \"%s\" %s; it stands at: %s, waiting for %s",
-        w->vm->name,
-        is_total ? "took too long to boot" : "makes no progress",
-        rung_name(w->ladder.rung),
+        "VM \"%s\" %s; it stands at: %s, waiting for %s", w->vm->name,
+        is_total ? "took too long to boot" : "makes no progress", rung_name(w->ladder.rung),
         rung_phrase(w->ladder.rung));
 }
 
@@ -215,11 +215,8 @@ static int fail_ssh(struct watch *w, struct vmm_error **errp)
     cleanup_buf struct buf tail = {0};
     if (w->ladder.rung < RUNG_LOGIN)
         ladder_tail(&w->ladder, TAIL_LINES, &tail);
-    return vmm_wrap(errp,
-        &(struct diag){.details = tail.n ? buf_cstr(&tail) : NULL},
-        "could not log in to VM \"%s\"; it stands at: %s",
-        w->vm->name,
-        rung_name(w->ladder.rung));
+    return vmm_wrap(errp, &(struct diag){.details = tail.n ? buf_cstr(&tail) : NULL},
+        "could not log in to VM \"%s\"; it stands at: %s", w->vm->name, rung_name(w->ladder.rung));
 }
 
 static void tell(struct watch *w)
@@ -300,10 +297,8 @@ static int wait_for_more(struct watch *w, struct vmm_error **errp)
     };
     poll(fds, sizeof(fds) / sizeof(*fds), deadline_left_ms(next_deadline(w)));
     if (fds[3].revents)
-        return vmm_fail(errp,
-            &(struct diag){.code = VMM_E_INTERRUPTED},
-            "stopped waiting for VM \"%s\"; it stands at: %s",
-            w->vm->name,
+        return vmm_fail(errp, &(struct diag){.code = VMM_E_INTERRUPTED},
+            "stopped waiting for VM \"%s\"; it stands at: %s", w->vm->name,
             rung_name(w->ladder.rung));
     return 0;
 }
@@ -313,13 +308,18 @@ static void await_the_books(struct watch *w)
 {
     const struct deadline deadline = deadline_in_ms(1000);
     while (faccessat(w->dirfd, WORKDIR_ENDED, F_OK, 0) < 0 && !deadline_passed(deadline)) {
-        poll(&(struct pollfd){.fd = w->inotify_fd, .events = POLLIN}, 1, deadline_left_ms(deadline));
+        poll(
+            &(struct pollfd){.fd = w->inotify_fd, .events = POLLIN}, 1, deadline_left_ms(deadline));
         look(w);
     }
 }
 
-int wait_login(struct machine_env *env, const struct vmm_handle *vm, const struct login_opts *login_opts,
-    const struct wait_opts *opts, struct ssh_session **ret_session, struct vmm_error **errp)
+int wait_login(struct machine_env *env,
+    const struct vmm_handle *vm,
+    const struct login_opts *login_opts,
+    const struct wait_opts *opts,
+    struct ssh_session **ret_session,
+    struct vmm_error **errp)
 {
     __attribute__((cleanup(login_done))) struct login login = {0};
     __attribute__((cleanup(watch_done))) struct watch w = {
@@ -338,8 +338,7 @@ int wait_login(struct machine_env *env, const struct vmm_handle *vm, const struc
                 .slowness = hypervisor_patience(vm),
                 .host_key_grace = login.is_pinned,
             },
-            &w.connect,
-            errp);
+            &w.connect, errp);
     if (key.p)
         explicit_bzero(key.p, key.n);
     if (r < 0)
@@ -390,7 +389,8 @@ static char *failed_module(const char *log)
     if (!at)
         return NULL;
     at += sizeof(before) - 1;
-    const size_t n = strspn(at, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.");
+    const size_t n =
+        strspn(at, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.");
     return n ? xstrndup(at, n) : NULL;
 }
 
@@ -401,12 +401,14 @@ static bool has_errors(const json_t *verdict)
            json_array_size(json_object_get(verdict, "errors")) > 0;
 }
 
-static int judge_cloud_init(const struct vmm_handle *vm, const struct buf *output, struct vmm_error **errp)
+static int judge_cloud_init(
+    const struct vmm_handle *vm, const struct buf *output, struct vmm_error **errp)
 {
     const char *mark = strstr(buf_cstr(output), "\n====\n");
     const size_t verdict_bytes = mark ? (size_t)(mark - output->p) : output->n;
     json_error_t ignored;
-    cleanup_json json_t *verdict = json_parse((struct str){buf_cstr(output), verdict_bytes}, &ignored);
+    cleanup_json json_t *verdict =
+        json_parse((struct str){buf_cstr(output), verdict_bytes}, &ignored);
     const bool failed =
         verdict ? has_errors(verdict) : strstr(buf_cstr(output), "status: error") != NULL;
     if (!failed)
@@ -429,13 +431,15 @@ static int judge_cloud_init(const struct vmm_handle *vm, const struct buf *outpu
         &(struct diag){.code = VMM_E_CLOUDINIT_FAILED,
             .reason = module ? module : "cloud-init",
             .details = buf_cstr(&details)},
-        module ? "cloud-init failed in VM \"%s\", in its module \"%s\"" : "cloud-init failed in VM \"%s\"%s",
-        vm->name,
-        module ? module : "");
+        module ? "cloud-init failed in VM \"%s\", in its module \"%s\""
+               : "cloud-init failed in VM \"%s\"%s",
+        vm->name, module ? module : "");
 }
 
-int wait_cloud_init(const struct vmm_handle *vm, struct ssh_session *session,
-    const struct wait_opts *opts, struct vmm_error **errp)
+int wait_cloud_init(const struct vmm_handle *vm,
+    struct ssh_session *session,
+    const struct wait_opts *opts,
+    struct vmm_error **errp)
 {
     if (!vm->seed_iso_path)
         return 0;
@@ -443,16 +447,14 @@ int wait_cloud_init(const struct vmm_handle *vm, struct ssh_session *session,
         opts->on_progress(opts->arg, "waiting for cloud-init");
     cleanup_buf struct buf output = {0};
     struct ssh_result result;
-    const int r = ssh_exec(session,
-        cloud_init_script,
+    const int r = ssh_exec(session, cloud_init_script,
         &(struct ssh_exec_opts){
             .on_stdout = collect,
             .arg = &output,
             .deadline = deadline_in_ms((int64_t)TOTAL_MS * hypervisor_patience(vm)),
             .cancel_fd = opts->cancel_fd,
         },
-        &result,
-        errp);
+        &result, errp);
     if (r < 0)
         return vmm_wrap(
             errp, &(struct diag){0}, "could not learn how cloud-init did in VM \"%s\"", vm->name);

@@ -1,7 +1,7 @@
 /* Waiting for a guest, with an eye on everything that tells how it does: its process, its console,
- * its firmware, its sshd. Every wait ends: at once when the guest cannot go on, otherwise when it has
- * made no progress for a while; and it says on which rung the guest stood, shows its last lines and
- * what to try. */
+ * its firmware, its sshd. Every wait ends: at once when the guest cannot go on, otherwise when it
+ * has made no progress for a while; and it says on which rung the guest stood, shows its last lines
+ * and what to try. */
 #pragma once
 
 #include "machine/ladder.h"
@@ -17,10 +17,16 @@ struct wait_opts {
 };
 
 /* Until one can log in. The caller owns the session. */
-int wait_login(struct machine_env *env, const struct vmm_handle *vm, const struct login_opts *login,
-    const struct wait_opts *opts, struct ssh_session **ret_session, struct vmm_error **errp);
+int wait_login(struct machine_env *env,
+    const struct vmm_handle *vm,
+    const struct login_opts *login,
+    const struct wait_opts *opts,
+    struct ssh_session **ret_session,
+    struct vmm_error **errp);
 
-/* Until cloud-init has ended in the guest; its failure is ours, with the module and its log lines. A
- * guest without cloud-init is fine. */
-int wait_cloud_init(const struct vmm_handle *vm, struct ssh_session *session,
-    const struct wait_opts *opts, struct vmm_error **errp);
+/* Until cloud-init has ended in the guest; its failure is ours, with the module and its log lines.
+ * A guest without cloud-init is fine. */
+int wait_cloud_init(const struct vmm_handle *vm,
+    struct ssh_session *session,
+    const struct wait_opts *opts,
+    struct vmm_error **errp);

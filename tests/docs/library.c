@@ -1,7 +1,6 @@
-/* A program of somebody else's: reads a VMFile with libvmm, prints the names in it, and lets the first VM
- * live for a moment under the backend that starts nothing. tests/docs/install.sh compiles it against an
- * installed library, as C and as C++.
- * usage: library VMFILE DATA_FOLDER */
+/* A program of somebody else's: reads a VMFile with libvmm, prints the names in it, and lets the
+ * first VM live for a moment under the backend that starts nothing. tests/docs/install.sh compiles
+ * it against an installed library, as C and as C++. usage: library VMFILE DATA_FOLDER */
 #include <vmm/hypervisor.h>
 #include <vmm/vmfile.h>
 
@@ -22,7 +21,8 @@ static int complain(struct vmm_error *errors)
     return 1;
 }
 
-static int live(struct vmm_hypervisor *hypervisor, const struct vmm_spec *spec, struct vmm_error **errp)
+static int live(
+    struct vmm_hypervisor *hypervisor, const struct vmm_spec *spec, struct vmm_error **errp)
 {
     struct vmm_handle *vm = NULL;
     enum vmm_state state = VMM_STATE_FAILED;
@@ -53,7 +53,8 @@ int main(int argc, char **argv)
         return complain(error);
     for (size_t i = 0; i < vmm_vmfile_count(file); i++) {
         const struct vmm_vmdef *def = vmm_vmfile_vm(file, i);
-        printf("%s: %u CPUs, %llu MB\n", def->name, def->vcpus, (unsigned long long)def->memory_mib);
+        printf(
+            "%s: %u CPUs, %llu MB\n", def->name, def->vcpus, (unsigned long long)def->memory_mib);
     }
 
     struct vmm_spec spec;

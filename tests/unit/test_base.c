@@ -65,7 +65,8 @@ static void host_and_user_names_are_checked(void **state)
 static void a_guess_is_made_only_when_it_is_close(void **state)
 {
     (void)state;
-    static const char *const known[] = {"memory", "vcpus", "disk", "image", "image-url", "ssh", NULL};
+    static const char *const known[] = {
+        "memory", "vcpus", "disk", "image", "image-url", "ssh", NULL};
     static const struct {
         int line;
         const char *word;
@@ -92,7 +93,11 @@ static void a_guess_is_made_only_when_it_is_close(void **state)
 static void places_count_characters_and_all_newlines(void **state)
 {
     (void)state;
-    cleanup_source struct source *s = source_new("x", "a\r\n\xc3\xa4 b\x0c" "c\xe2\x80\xa8" "d", 13);
+    cleanup_source struct source *s = source_new("x",
+        "a\r\n\xc3\xa4 b\x0c"
+        "c\xe2\x80\xa8"
+        "d",
+        13);
     static const struct {
         int test_line;
         size_t offset;
@@ -121,7 +126,8 @@ static void wrapping_keeps_the_cause_and_its_code(void **state)
     (void)state;
     struct vmm_error *e = NULL;
     assert_int_equal(vmm_fail_io(&e, ENOSPC, "write", "/x"), -VMM_E_HOST_NO_SPACE);
-    assert_int_equal(vmm_wrap(&e, &(struct diag){0}, "could not make VM \"a\""), -VMM_E_HOST_NO_SPACE);
+    assert_int_equal(
+        vmm_wrap(&e, &(struct diag){0}, "could not make VM \"a\""), -VMM_E_HOST_NO_SPACE);
     assert_string_equal(vmm_error_message(e), "could not make VM \"a\"");
     assert_int_equal(vmm_error_errno(e), ENOSPC);
     assert_string_equal(

@@ -82,7 +82,8 @@ static void only_the_process_that_fits_everything_is_ours(void **state)
     int pidfd = process_open_verified(&who, TOKEN);
     assert_true(pidfd >= 0);
     close(pidfd);
-    assert_int_equal(process_open_verified(&who, "6f0a7c52"), -ESRCH); /* a part is not an argument */
+    assert_int_equal(
+        process_open_verified(&who, "6f0a7c52"), -ESRCH); /* a part is not an argument */
     struct process_identity other = who;
     other.start_ticks++;
     assert_int_equal(process_open_verified(&other, TOKEN), -ESRCH);

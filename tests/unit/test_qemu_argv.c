@@ -71,14 +71,15 @@ static void forwards_are_bound_to_loopback(void **state)
 static void awkward_paths_stay_one_value(void **state)
 {
     (void)state;
-    static const char *const awkward[] = {
-        "/d,logfile=/tmp/injected/web", "/d \"q\" 'x'/web", "/d\\n/web", "/json:{}/web", "/\xc3\xa4,,/web"};
+    static const char *const awkward[] = {"/d,logfile=/tmp/injected/web", "/d \"q\" 'x'/web",
+        "/d\\n/web", "/json:{}/web", "/\xc3\xa4,,/web"};
     for (size_t i = 0; i < ROWS(awkward); i++) {
         struct vmm_handle vm = sample();
         vm.overlay_path = (char *)awkward[i];
         vm.work_dir = (char *)awkward[i];
         struct argv argv;
-        qemu_build_argv(&vm, &(struct qemu_features){.accel = VMM_ACCEL_TCG, .image_format = "raw"}, &argv);
+        qemu_build_argv(
+            &vm, &(struct qemu_features){.accel = VMM_ACCEL_TCG, .image_format = "raw"}, &argv);
         bool found_disk = false, found_secret = false;
         for (size_t k = 0; k + 2 < argv.args.n; k++) {
             if (strcmp(argv.args.v[k], "-blockdev") == 0 && strstr(argv.args.v[k + 1], "disk0")) {
@@ -89,8 +90,10 @@ static void awkward_paths_stay_one_value(void **state)
                     json_get_string(json_object_get(j, "file"), "filename"), awkward[i]);
                 found_disk = true;
             }
-            if (strcmp(argv.args.v[k], "-object") == 0 && strncmp(argv.args.v[k + 1], "secret", 6) == 0) {
-                /* Un-double the commas after file= again: the value must be the path, to the end. */
+            if (strcmp(argv.args.v[k], "-object") == 0 &&
+                strncmp(argv.args.v[k + 1], "secret", 6) == 0) {
+                /* Un-double the commas after file= again: the value must be the path, to the end.
+                 */
                 const char *p = strstr(argv.args.v[k + 1], "file=") + 5;
                 cleanup_buf struct buf value = {0};
                 for (; *p; p++) {

@@ -94,7 +94,8 @@ static void a_record_of_the_reference_is_read(void **state)
 static void a_damaged_registry_is_reported_and_never_overwritten(void **state)
 {
     (void)state;
-    static const char *const damaged[] = {"", "{\"a\": {", "garbage", "[]", "{\"a\":{},\"a\":{}}", "\x00\xff"};
+    static const char *const damaged[] = {
+        "", "{\"a\": {", "garbage", "[]", "{\"a\":{},\"a\":{}}", "\x00\xff"};
     for (size_t i = 0; i < ROWS(damaged); i++) {
         char *dir = test_folder();
         struct home home = home_in(dir);

@@ -1,5 +1,5 @@
-/* What every unit test starts with: cmocka's own includes, a folder of its own, tables that name the
- * failing row. */
+/* What every unit test starts with: cmocka's own includes, a folder of its own, tables that name
+ * the failing row. */
 #pragma once
 
 #include <setjmp.h>
@@ -37,8 +37,8 @@ static inline void test_folder_done(char *path)
 #define ROWS(table) (sizeof(table) / sizeof(*(table)))
 
 /* Fails with the table row's own line. */
-#define row_check(row, condition)                                                                  \
-    do {                                                                                           \
-        if (!(condition))                                                                          \
-            fail_msg("row at line %d: %s", (row)->line, #condition);                               \
+#define row_check(row, condition)                                    \
+    do {                                                             \
+        if (!(condition))                                            \
+            fail_msg("row at line %d: %s", (row)->line, #condition); \
     } while (0)

@@ -22,8 +22,9 @@ const struct cli_command cmd_destroy = {
     .name = "destroy",
     .group = "Single VMs",
     .summary = "Delete a VM, its disk included",
-    .details = "Ends the VM if it runs, then deletes its disk, seed, keys and logs. The image it was "
-               "made from stays.",
+    .details =
+        "Ends the VM if it runs, then deletes its disk, seed, keys and logs. The image it was "
+        "made from stays.",
     .arguments = arguments,
     .examples = examples,
     .run = run,

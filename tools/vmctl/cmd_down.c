@@ -10,7 +10,10 @@
 
 enum { GRACE_MS = 30000 };
 
-static int take_down(struct machine_env *env, const char *name, bool destroy, bool *ret_was_there,
+static int take_down(struct machine_env *env,
+    const char *name,
+    bool destroy,
+    bool *ret_was_there,
     struct vmm_error **errp)
 {
     bool was_running = false;
@@ -50,10 +53,10 @@ static int run(const struct cli_input *in, struct vmm_error **errp)
         bool was_there = false;
         progress_set(progress, 0, destroy ? "destroying" : "stopping", -1);
         if (take_down(&env, name, destroy, &was_there, &error) == 0 || is_absent(&error)) {
-            progress_done(progress,
-                0,
-                was_there ? PROGRESS_OK : PROGRESS_SKIPPED,
-                !was_there ? "was not up" : destroy ? "destroyed" : "stopped");
+            progress_done(progress, 0, was_there ? PROGRESS_OK : PROGRESS_SKIPPED,
+                !was_there ? "was not up"
+                : destroy  ? "destroyed"
+                           : "stopped");
             continue;
         }
         progress_done(progress, 0, PROGRESS_FAILED, NULL);
@@ -73,7 +76,9 @@ static const struct cli_option options[] = {
     OPTION_FILE,
     OPTION_NAME,
     /* No letter, on purpose: what it deletes does not come back. */
-    {.name = "destroy", .kind = CLI_FLAG, .help = "delete the VMs with their disks instead of stopping them"},
+    {.name = "destroy",
+        .kind = CLI_FLAG,
+        .help = "delete the VMs with their disks instead of stopping them"},
     {0},
 };
 
@@ -87,8 +92,9 @@ const struct cli_command cmd_down = {
     .name = "down",
     .group = "VMs of a VMFile",
     .summary = "Take VMs of VMFile.kdl down",
-    .details = "Asks each guest to power down and gives it 30 seconds before its machine is switched "
-               "off. `vmctl up` starts it again.",
+    .details =
+        "Asks each guest to power down and gives it 30 seconds before its machine is switched "
+        "off. `vmctl up` starts it again.",
     .options = options,
     .examples = examples,
     .run = run,

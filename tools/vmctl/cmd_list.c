@@ -76,7 +76,8 @@ static const struct cli_option options[] = {OPTION_JSON, {0}};
 
 static const struct cli_example examples[] = {
     {NULL, "vmctl list"},
-    {"names of the VMs that run", "vmctl list --json | jq -r '.[] | select(.state == \"running\").name'"},
+    {"names of the VMs that run",
+        "vmctl list --json | jq -r '.[] | select(.state == \"running\").name'"},
     {0},
 };
 

@@ -30,7 +30,8 @@ static void take_line(void *arg, struct str line)
 }
 
 /* A log and its older half, raw. */
-static int read_log(const struct vmm_handle *vm, const char *name, struct buf *raw, struct vmm_error **errp)
+static int read_log(
+    const struct vmm_handle *vm, const char *name, struct buf *raw, struct vmm_error **errp)
 {
     cleanup_free char *path = path_join(vm->work_dir, name);
     cleanup_free char *older = xasprintf("%s.1", path);
@@ -50,7 +51,8 @@ static const char *last_lines(const struct tail *t)
 }
 
 /* What a guest prints is a stranger's: every line is made safe for a terminal. */
-static int print_log(const struct vmm_handle *vm, const char *name, size_t wanted, struct vmm_error **errp)
+static int print_log(
+    const struct vmm_handle *vm, const char *name, size_t wanted, struct vmm_error **errp)
 {
     cleanup_buf struct buf raw = {0};
     const int r = read_log(vm, name, &raw, errp);
@@ -86,7 +88,9 @@ static int run(const struct cli_input *in, struct vmm_error **errp)
 }
 
 static const struct cli_option options[] = {
-    {.name = "console", .kind = CLI_FLAG, .help = "only what the guest printed on its serial console"},
+    {.name = "console",
+        .kind = CLI_FLAG,
+        .help = "only what the guest printed on its serial console"},
     {.name = "provision", .kind = CLI_FLAG, .help = "only what the provision steps printed"},
     {.name = "tail",
         .letter = 'n',

@@ -30,8 +30,8 @@ static int run_stop(const struct cli_input *in, struct vmm_error **errp)
     cleanup_env struct machine_env env = {0};
     const int r = machine_env_open(&env, false, errp);
     return r < 0 ? r
-                 : machine_stop(
-                       &env, cli_argument(in, "NAME"), cli_integer(in, "timeout") * 1000, NULL, errp);
+                 : machine_stop(&env, cli_argument(in, "NAME"), cli_integer(in, "timeout") * 1000,
+                       NULL, errp);
 }
 
 static int run_suspend(const struct cli_input *in, struct vmm_error **errp)

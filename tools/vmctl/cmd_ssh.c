@@ -20,7 +20,8 @@ enum { REACH_MS = 30000 }; /* times the guest's slowness */
 /* The VM that is meant: NAME, --name, or the only one of the VMFile. The caller owns it. */
 static int infer_name(const struct cli_input *in, char **ret_name, struct vmm_error **errp)
 {
-    const char *given = cli_argument(in, "NAME") ? cli_argument(in, "NAME") : cli_string(in, "name");
+    const char *given =
+        cli_argument(in, "NAME") ? cli_argument(in, "NAME") : cli_string(in, "name");
     if (given) {
         *ret_name = xstrdup(given);
         return 0;
@@ -30,13 +31,8 @@ static int infer_name(const struct cli_input *in, char **ret_name, struct vmm_er
     if (r < 0)
         return r;
     if (vmm_vmfile_count(file) != 1)
-        return cli_fail_usage(errp,
-            in,
-            "NAME",
-            "say which",
-            "%s defines %zu VMs",
-            vmm_vmfile_path(file),
-            vmm_vmfile_count(file));
+        return cli_fail_usage(errp, in, "NAME", "say which", "%s defines %zu VMs",
+            vmm_vmfile_path(file), vmm_vmfile_count(file));
     *ret_name = xstrdup(vmm_vmfile_vm(file, 0)->name);
     return 0;
 }
@@ -57,8 +53,8 @@ static char *ssh_option_path(const char *option, const char *path)
     return buf_steal(&out);
 }
 
-/* Replaces this process. Nothing of the user's own ssh configuration, known hosts or agent is used or
- * changed: what is right for this VM is said in full. */
+/* Replaces this process. Nothing of the user's own ssh configuration, known hosts or agent is used
+ * or changed: what is right for this VM is said in full. */
 static int hand_over(const struct login *l, const char *const *command, struct vmm_error **errp)
 {
     VEC(const char *) args = {0};
@@ -67,9 +63,29 @@ static int hand_over(const struct login *l, const char *const *command, struct v
     cleanup_free char *alias = xasprintf("HostKeyAlias=%s", l->alias);
     cleanup_free char *port = xasprintf("%u", l->port);
     const char *const fixed[] = {
-        "ssh", "-F", "none", "-o", "StrictHostKeyChecking=yes", "-o", "GlobalKnownHostsFile=none",
-        "-o", known_hosts, "-o", alias, "-o", "IdentitiesOnly=yes", "-o", "ForwardAgent=no",
-        "-o", "LogLevel=ERROR", "-o", "ServerAliveInterval=15", "-p", port, "-l", l->user,
+        "ssh",
+        "-F",
+        "none",
+        "-o",
+        "StrictHostKeyChecking=yes",
+        "-o",
+        "GlobalKnownHostsFile=none",
+        "-o",
+        known_hosts,
+        "-o",
+        alias,
+        "-o",
+        "IdentitiesOnly=yes",
+        "-o",
+        "ForwardAgent=no",
+        "-o",
+        "LogLevel=ERROR",
+        "-o",
+        "ServerAliveInterval=15",
+        "-p",
+        port,
+        "-l",
+        l->user,
     };
     for (size_t i = 0; i < sizeof(fixed) / sizeof(*fixed); i++)
         vec_push(&args, fixed[i]);
@@ -90,8 +106,7 @@ static int hand_over(const struct login *l, const char *const *command, struct v
         &(struct diag){.code = VMM_E_SSH,
             .sys = errno,
             .help = "Install it (Debian: `apt-get install openssh-client`)."},
-        "could not run the program ssh: %s",
-        strerror(errno));
+        "could not run the program ssh: %s", strerror(errno));
     vec_done(&args);
     return r;
 }
@@ -100,28 +115,25 @@ static int check_running(const char *name, enum vmm_state state, struct vmm_erro
 {
     if (state == VMM_STATE_RUNNING)
         return 0;
-    cleanup_free char *help = state == VMM_STATE_SUSPENDED ? xasprintf("Run `vmctl resume %s`.", name)
-                                                           : xasprintf("Run `vmctl start %s`.", name);
-    return vmm_fail(errp,
-        &(struct diag){.code = VMM_E_VM_STATE, .help = help},
-        "VM \"%s\" cannot be entered: it is %s",
-        name,
-        vmm_state_name(state));
+    cleanup_free char *help = state == VMM_STATE_SUSPENDED
+                                  ? xasprintf("Run `vmctl resume %s`.", name)
+                                  : xasprintf("Run `vmctl start %s`.", name);
+    return vmm_fail(errp, &(struct diag){.code = VMM_E_VM_STATE, .help = help},
+        "VM \"%s\" cannot be entered: it is %s", name, vmm_state_name(state));
 }
 
 /* Through our own client first: it waits for a guest that is still booting, and says what is wrong
  * with one that cannot be reached. */
-static int check_reachable(struct machine_env *env, const struct vmm_handle *vm,
-    const struct login_opts *opts, struct vmm_error **errp)
+static int check_reachable(struct machine_env *env,
+    const struct vmm_handle *vm,
+    const struct login_opts *opts,
+    struct vmm_error **errp)
 {
     cleanup_ssh_session struct ssh_session *session = NULL;
-    return wait_login(env,
-        vm,
-        opts,
-        &(struct wait_opts){.cancel_fd = interrupt_fd(),
-            .limit_ms = (int64_t)REACH_MS * hypervisor_patience(vm)},
-        &session,
-        errp);
+    return wait_login(env, vm, opts,
+        &(struct wait_opts){
+            .cancel_fd = interrupt_fd(), .limit_ms = (int64_t)REACH_MS * hypervisor_patience(vm)},
+        &session, errp);
 }
 
 static int run(const struct cli_input *in, struct vmm_error **errp)
@@ -130,7 +142,8 @@ static int run(const struct cli_input *in, struct vmm_error **errp)
     cleanup_handle struct vmm_handle *vm = NULL;
     cleanup_free char *name = NULL;
     __attribute__((cleanup(login_done))) struct login login = {0};
-    const struct login_opts opts = {.user = cli_string(in, "user"), .key_path = cli_string(in, "key")};
+    const struct login_opts opts = {
+        .user = cli_string(in, "user"), .key_path = cli_string(in, "key")};
     enum vmm_state state;
     int r = infer_name(in, &name, errp);
     if (r == 0)
@@ -147,9 +160,17 @@ static int run(const struct cli_input *in, struct vmm_error **errp)
 }
 
 static const struct cli_option options[] = {
-    {.name = "name", .kind = CLI_STRING, .placeholder = "NAME", .help = "the VM, as NAME", .completes = "vm"},
+    {.name = "name",
+        .kind = CLI_STRING,
+        .placeholder = "NAME",
+        .help = "the VM, as NAME",
+        .completes = "vm"},
     {.name = "user", .kind = CLI_STRING, .placeholder = "USER", .help = "log in as this user"},
-    {.name = "key", .kind = CLI_PATH, .placeholder = "PATH", .help = "private key to use", .completes = "file"},
+    {.name = "key",
+        .kind = CLI_PATH,
+        .placeholder = "PATH",
+        .help = "private key to use",
+        .completes = "file"},
     OPTION_FILE,
     {0},
 };
@@ -173,9 +194,10 @@ const struct cli_command cmd_ssh = {
     .name = "ssh",
     .group = "Single VMs",
     .summary = "Enter a VM by ssh",
-    .details = "Waits until the guest can be logged in to (30 seconds, more under emulation), then hands "
-               "over to the system's ssh. The guest's host key is checked against the one the VM was "
-               "given when it was made.",
+    .details =
+        "Waits until the guest can be logged in to (30 seconds, more under emulation), then hands "
+        "over to the system's ssh. The guest's host key is checked against the one the VM was "
+        "given when it was made.",
     .options = options,
     .arguments = arguments,
     .examples = examples,

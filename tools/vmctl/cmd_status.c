@@ -48,12 +48,8 @@ static void print_facts(const struct vmm_handle *vm, enum vmm_state state, const
         facts_addf(f, "Disk", "%u GB", vm->disk_gib);
     else
         facts_add(f, "Disk", "as large as the image");
-    facts_addf(f,
-        "Network",
-        "%s%s%s",
-        vmm_network_name(vm->network.kind),
-        vm->network.link ? " on " : "",
-        vm->network.link ? vm->network.link : "");
+    facts_addf(f, "Network", "%s%s%s", vmm_network_name(vm->network.kind),
+        vm->network.link ? " on " : "", vm->network.link ? vm->network.link : "");
     facts_add(f, "Work dir", vm->work_dir);
     facts_add(f, "Image", vm->image_path);
     facts_add(f, "Overlay", vm->overlay_path);
@@ -63,7 +59,8 @@ static void print_facts(const struct vmm_handle *vm, enum vmm_state state, const
         facts_addf(f, "PID", "%lld", (long long)vm->pid);
         facts_add(f, "Accelerator", vmm_accel_name(vm->accel_used));
         if (vm->vnc_addr)
-            facts_addf(f, "VNC address", "%s (password in %s/%s)", vm->vnc_addr, vm->work_dir, WORKDIR_VNC_PASSWORD);
+            facts_addf(f, "VNC address", "%s (password in %s/%s)", vm->vnc_addr, vm->work_dir,
+                WORKDIR_VNC_PASSWORD);
     }
     if (vm->ssh_host_port)
         facts_addf(f, "SSH port", "%u", vm->ssh_host_port);

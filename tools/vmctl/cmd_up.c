@@ -142,9 +142,7 @@ static int run(const struct cli_input *in, struct vmm_error **errp)
         .arg = &c,
     };
     start_progress(&c);
-    machine_up(&c.env,
-        c.items,
-        c.count,
+    machine_up(&c.env, c.items, c.count,
         &(struct up_opts){
             .no_provision = cli_flag(in, "no-provision"),
             .no_wait = cli_flag(in, "no-wait"),
@@ -173,9 +171,10 @@ const struct cli_command cmd_up = {
     .name = "up",
     .group = "VMs of a VMFile",
     .summary = "Bring VMs up from VMFile.kdl",
-    .details = "Makes the VMs that do not exist, starts those that do not run, waits until one can log "
-               "in where there is an ssh block, and runs the provision steps. A VM that runs already "
-               "is left alone. Several VMs come up in parallel.",
+    .details =
+        "Makes the VMs that do not exist, starts those that do not run, waits until one can log "
+        "in where there is an ssh block, and runs the provision steps. A VM that runs already "
+        "is left alone. Several VMs come up in parallel.",
     .options = options,
     .examples = examples,
     .run = run,

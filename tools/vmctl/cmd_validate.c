@@ -21,7 +21,8 @@ static int run(const struct cli_input *in, struct vmm_error **errp)
         output_json(j, /* is_indented */ true);
     } else {
         cleanup_buf struct buf out = {0};
-        buf_addf(&out, "%s is valid: %zu VM%s\n", vmm_vmfile_path(file), count, count == 1 ? "" : "s");
+        buf_addf(
+            &out, "%s is valid: %zu VM%s\n", vmm_vmfile_path(file), count, count == 1 ? "" : "s");
         output_buf(&out);
     }
     return 0;
@@ -39,8 +40,9 @@ const struct cli_command cmd_validate = {
     .name = "validate",
     .group = "VMs of a VMFile",
     .summary = "Check a VMFile and change nothing",
-    .details = "Reports every mistake of the file in one run, each with its place. Exit status 2 when "
-               "there are any.",
+    .details =
+        "Reports every mistake of the file in one run, each with its place. Exit status 2 when "
+        "there are any.",
     .options = options,
     .examples = examples,
     .run = run,

@@ -15,19 +15,23 @@
 #include <string.h>
 #include <unistd.h>
 
-int open_vmfile(const struct cli_input *in, enum vmfile_use use, struct vmm_vmfile **ret_file,
+int open_vmfile(const struct cli_input *in,
+    enum vmfile_use use,
+    struct vmm_vmfile **ret_file,
     struct vmm_error **errp)
 {
     cleanup_free char *path = NULL;
-    const int r = vmm_vmfile_discover(
-        cli_given(in, "file") ? cli_string(in, "file") : NULL, &path, errp);
+    const int r =
+        vmm_vmfile_discover(cli_given(in, "file") ? cli_string(in, "file") : NULL, &path, errp);
     if (r < 0)
         return r;
     return use == VMFILE_TO_MAKE ? vmm_vmfile_parse(path, ret_file, errp)
                                  : vmm_vmfile_parse_alone(path, ret_file, errp);
 }
 
-static int no_such_vm(const struct cli_input *in, const struct vmm_vmfile *file, const char *name,
+static int no_such_vm(const struct cli_input *in,
+    const struct vmm_vmfile *file,
+    const char *name,
     struct vmm_error **errp)
 {
     const size_t n = vmm_vmfile_count(file);
@@ -53,8 +57,11 @@ static bool is_picked(const struct cli_input *in, const char *name)
     return false;
 }
 
-int pick_vms(const struct cli_input *in, const struct vmm_vmfile *file, const struct vmm_vmdef ***ret_defs,
-    size_t *ret_count, struct vmm_error **errp)
+int pick_vms(const struct cli_input *in,
+    const struct vmm_vmfile *file,
+    const struct vmm_vmdef ***ret_defs,
+    size_t *ret_count,
+    struct vmm_error **errp)
 {
     const char *wanted;
     for (size_t i = 0; (wanted = cli_string_at(in, "name", i)); i++) {
@@ -107,7 +114,8 @@ json_t *vm_to_json(const struct vmm_handle *vm, enum vmm_state state)
     json_put(j, "disk_gb", vm->disk_gib ? json_integer(vm->disk_gib) : json_null());
     json_t *network = json_object();
     json_put_string(network, "type", vmm_network_name(vm->network.kind));
-    json_put_string(network, vm->network.kind == VMM_NETWORK_TAP ? "bridge" : "name", vm->network.link);
+    json_put_string(
+        network, vm->network.kind == VMM_NETWORK_TAP ? "bridge" : "name", vm->network.link);
     json_put(j, "network", network);
     json_put(j, "pid", vm->pid ? json_integer(vm->pid) : json_null());
     json_put(j, "ssh_host_port", vm->ssh_host_port ? json_integer(vm->ssh_host_port) : json_null());

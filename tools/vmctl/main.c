@@ -32,7 +32,8 @@ static const struct cli_note environment[] = {
     {"VMCTL_ACCEL", "auto, kvm or tcg: goes before a VMFile's accel"},
     {"VMCTL_TIMEOUT", "seconds a booting guest may make no progress"},
     {"VMCTL_BACKEND", "noop: keep books, start nothing"},
-    {"VMCTL_LOG", "error, warn, info, debug or trace; also module=level,... (RUST_LOG is read too)"},
+    {"VMCTL_LOG",
+        "error, warn, info, debug or trace; also module=level,... (RUST_LOG is read too)"},
     {"NO_COLOR", "no colours"},
     {0},
 };

@@ -11,8 +11,10 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
-static int noop_prepare(struct vmm_hypervisor *h, const struct vmm_spec *spec,
-    const struct hypervisor_reservation *reservation, struct vmm_handle **ret_vm,
+static int noop_prepare(struct vmm_hypervisor *h,
+    const struct vmm_spec *spec,
+    const struct hypervisor_reservation *reservation,
+    struct vmm_handle **ret_vm,
     struct vmm_error **errp)
 {
     struct vmm_handle *vm = handle_from_spec(h, spec, reservation);
@@ -44,7 +46,8 @@ static int noop_start(struct vmm_hypervisor *h, struct vmm_handle *vm, struct vm
     return become(vm, VMM_STATE_RUNNING);
 }
 
-static int noop_stop(struct vmm_hypervisor *h, struct vmm_handle *vm, int64_t timeout_ms, struct vmm_error **errp)
+static int noop_stop(
+    struct vmm_hypervisor *h, struct vmm_handle *vm, int64_t timeout_ms, struct vmm_error **errp)
 {
     (void)h;
     (void)timeout_ms;
@@ -67,7 +70,9 @@ static int noop_destroy(struct vmm_hypervisor *h, struct vmm_handle *vm, struct 
     return fs_remove_tree(dir, errp);
 }
 
-static int noop_state(struct vmm_hypervisor *h, const struct vmm_handle *vm, enum vmm_state *ret_state,
+static int noop_state(struct vmm_hypervisor *h,
+    const struct vmm_handle *vm,
+    enum vmm_state *ret_state,
     struct vmm_error **errp)
 {
     (void)h;
@@ -83,12 +88,13 @@ static int noop_guest_ip(
     (void)ret_ip;
     return vmm_fail(errp,
         &(struct diag){.code = VMM_E_NETWORK_IP, .help = "The noop backend runs no guest."},
-        "VM \"%s\" has no address",
-        vm->name);
+        "VM \"%s\" has no address", vm->name);
 }
 
-static int noop_console(struct vmm_hypervisor *h, const struct vmm_handle *vm,
-    struct vmm_console *ret_console, struct vmm_error **errp)
+static int noop_console(struct vmm_hypervisor *h,
+    const struct vmm_handle *vm,
+    struct vmm_console *ret_console,
+    struct vmm_error **errp)
 {
     (void)h;
     (void)vm;

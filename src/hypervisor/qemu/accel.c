@@ -1,4 +1,5 @@
-/* Which accelerator a VM gets. The verdict on KVM holds for one boot of the host and is remembered. */
+/* Which accelerator a VM gets. The verdict on KVM holds for one boot of the host and is remembered.
+ */
 #include "hypervisor/qemu/internal.h"
 
 #include "base/alloc.h"
@@ -64,8 +65,10 @@ static char *kvm_verdict(struct vmm_hypervisor *h, bool *ret_is_news)
     return why;
 }
 
-int accel_choose(
-    struct vmm_hypervisor *h, enum vmm_accel asked, enum vmm_accel *ret_accel, struct vmm_error **errp)
+int accel_choose(struct vmm_hypervisor *h,
+    enum vmm_accel asked,
+    enum vmm_accel *ret_accel,
+    struct vmm_error **errp)
 {
     const char *env = getenv("VMCTL_ACCEL");
     if (env && *env) {
@@ -76,8 +79,7 @@ int accel_choose(
         else if (strcmp(env, "auto") != 0)
             return vmm_fail(errp,
                 &(struct diag){.code = VMM_E_USAGE, .help = "Use auto, kvm or tcg."},
-                "VMCTL_ACCEL is \"%s\", which is no accelerator",
-                env);
+                "VMCTL_ACCEL is \"%s\", which is no accelerator", env);
     }
     if (asked == VMM_ACCEL_TCG) {
         *ret_accel = VMM_ACCEL_TCG;
@@ -88,11 +90,12 @@ int accel_choose(
     if (why && asked == VMM_ACCEL_KVM)
         return vmm_fail(errp,
             &(struct diag){.code = VMM_E_HOST_ACCEL,
-                .help = "Take back `accel \"kvm\"` or VMCTL_ACCEL=kvm to run under emulation (TCG)."},
-            "KVM was asked for but does not work here: %s",
-            why);
+                .help =
+                    "Take back `accel \"kvm\"` or VMCTL_ACCEL=kvm to run under emulation (TCG)."},
+            "KVM was asked for but does not work here: %s", why);
     if (why && is_news)
-        hypervisor_put_note(h, xasprintf("%s; VMs run under emulation (TCG), which is slower", why));
+        hypervisor_put_note(
+            h, xasprintf("%s; VMs run under emulation (TCG), which is slower", why));
     *ret_accel = why ? VMM_ACCEL_TCG : VMM_ACCEL_KVM;
     return 0;
 }

@@ -55,15 +55,14 @@ static void add_json(struct argv *a, const char *option, json_t *object)
 
 const char *qemu_socket_name(enum qemu_socket s)
 {
-    static const char *const names[QEMU_SOCKET_COUNT_] = {
-        WORKDIR_QMP, WORKDIR_TOOL_MONITOR, WORKDIR_KEEPER_MONITOR, WORKDIR_SERIAL, WORKDIR_FIRMWARE};
+    static const char *const names[QEMU_SOCKET_COUNT_] = {WORKDIR_QMP, WORKDIR_TOOL_MONITOR,
+        WORKDIR_KEEPER_MONITOR, WORKDIR_SERIAL, WORKDIR_FIRMWARE};
     return names[s];
 }
 
 static void add_socket(struct argv *a, const char *id, enum qemu_socket s)
 {
-    add_value(a,
-        "-chardev",
+    add_value(a, "-chardev",
         xasprintf("socket,id=%s,fd=%d,server=on,wait=off", id, QEMU_FIRST_FD + (int)s));
 }
 
@@ -83,8 +82,8 @@ static json_t *file_node(const char *path, bool read_only)
     return file;
 }
 
-/* Every format is said, the backing file's as well: QEMU is never left to guess what an image is, and
- * what the overlay's header says about its backing file is not used (security.md E-2, E-3). */
+/* Every format is said, the backing file's as well: QEMU is never left to guess what an image is,
+ * and what the overlay's header says about its backing file is not used (security.md E-2, E-3). */
 static void add_disk(struct argv *a, const struct vmm_handle *vm, const char *base_format)
 {
     json_t *backing = json_object();
@@ -114,8 +113,9 @@ static void add_disk(struct argv *a, const struct vmm_handle *vm, const char *ba
 }
 
 /* The seed is a second virtio disk, not a CD-ROM: Debian's cloud kernel has virtio drivers only (no
- * AHCI, so a CD-ROM of a q35 machine does not exist for it), cloud-init finds the volume by its label
- * on any block device, and the root stays the first virtio disk, where Ubuntu's initramfs expects it. */
+ * AHCI, so a CD-ROM of a q35 machine does not exist for it), cloud-init finds the volume by its
+ * label on any block device, and the root stays the first virtio disk, where Ubuntu's initramfs
+ * expects it. */
 static void add_seed(struct argv *a, const char *path)
 {
     json_t *seed = json_object();
@@ -137,12 +137,14 @@ static void add_network(struct argv *a, const struct vmm_handle *vm)
     add_value(a, "-nic", xstrdup("none"));
     if (vm->network.kind != VMM_NETWORK_USER)
         return;
-    /* The host address is always said: without one QEMU listens on every interface (security.md 0.7). */
-    add_value(a,
-        "-netdev",
-        vm->ssh_host_port ? xasprintf("user,id=net0,hostfwd=tcp:127.0.0.1:%u-:22", vm->ssh_host_port)
-                          : xstrdup("user,id=net0"));
-    /* No boot ROM: nobody boots these from the network, and loading one costs time at every boot. */
+    /* The host address is always said: without one QEMU listens on every interface (security.md
+     * 0.7). */
+    add_value(a, "-netdev",
+        vm->ssh_host_port
+            ? xasprintf("user,id=net0,hostfwd=tcp:127.0.0.1:%u-:22", vm->ssh_host_port)
+            : xstrdup("user,id=net0"));
+    /* No boot ROM: nobody boots these from the network, and loading one costs time at every boot.
+     */
     add_value(a, "-device", xasprintf("virtio-net-pci,netdev=net0,mac=%s,romfile=", vm->mac_addr));
 }
 
@@ -168,8 +170,7 @@ void qemu_build_argv(
     add(&a, "-no-user-config");
     add_value(&a, "-name", xasprintf("%s,debug-threads=on", vm->name));
     add_value(&a, "-uuid", xstrdup(vm->id));
-    add_value(&a,
-        "-sandbox",
+    add_value(&a, "-sandbox",
         xstrdup("on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"));
     add_value(&a, "-machine", xasprintf("q35,accel=%s", is_kvm ? "kvm" : "tcg"));
     /* TCG's `max` has five-level paging, which makes every page walk of the guest longer. */
@@ -194,7 +195,8 @@ void qemu_build_argv(
     add_display(&a, vm);
     cleanup_free char *pidfile = path_join(vm->work_dir, WORKDIR_PIDFILE);
     add_value(&a, "-pidfile", xstrdup(pidfile));
-    /* Paused: the keeper first listens to the serial port, then lets it go, so no byte is missed. */
+    /* Paused: the keeper first listens to the serial port, then lets it go, so no byte is missed.
+     */
     add(&a, "-S");
     argv_finish(&a);
     *ret_argv = a;

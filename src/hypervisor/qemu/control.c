@@ -14,10 +14,10 @@
 #include <unistd.h>
 
 enum {
-    MONITOR_MS = 5000,      /* a question to a healthy QEMU takes a millisecond */
-    LIST_MONITOR_MS = 500,  /* a list must not hang on one VM */
-    TERM_MS = 5000,         /* from SIGTERM to SIGKILL */
-    KILL_MS = 5000,         /* a killed process may still write back its pages */
+    MONITOR_MS = 5000,     /* a question to a healthy QEMU takes a millisecond */
+    LIST_MONITOR_MS = 500, /* a list must not hang on one VM */
+    TERM_MS = 5000,        /* from SIGTERM to SIGKILL */
+    KILL_MS = 5000,        /* a killed process may still write back its pages */
 };
 
 static int64_t read_pidfile(const struct vmm_handle *vm)
@@ -48,7 +48,9 @@ int qemu_open_process(const struct vmm_handle *vm, int64_t *ret_pid)
     return pidfd;
 }
 
-int tool_monitor_open(const struct vmm_handle *vm, struct deadline deadline, struct tool_monitor *ret,
+int tool_monitor_open(const struct vmm_handle *vm,
+    struct deadline deadline,
+    struct tool_monitor *ret,
     struct vmm_error **errp)
 {
     cleanup_free char *lock_path = path_join(vm->work_dir, WORKDIR_TOOL_LOCK);
@@ -57,11 +59,8 @@ int tool_monitor_open(const struct vmm_handle *vm, struct deadline deadline, str
     /* The monitor serves one client at a time; the lock makes that a queue with a deadline. */
     cleanup_close int lock_fd = fs_lock(lock_path, deadline, &holder);
     if (lock_fd == -ETIMEDOUT)
-        return vmm_fail(errp,
-            &(struct diag){.code = VMM_E_VM_BUSY},
-            "the monitor of VM \"%s\" is in use by process %ld",
-            vm->name,
-            (long)holder);
+        return vmm_fail(errp, &(struct diag){.code = VMM_E_VM_BUSY},
+            "the monitor of VM \"%s\" is in use by process %ld", vm->name, (long)holder);
     if (lock_fd < 0)
         return vmm_fail_io(errp, -lock_fd, "lock", lock_path);
     struct qmp *qmp;
@@ -105,15 +104,17 @@ static enum vmm_state state_of(const struct qmp_status *status)
     }
 }
 
-int qemu_state(struct vmm_hypervisor *h, const struct vmm_handle *vm, enum vmm_state *ret_state,
+int qemu_state(struct vmm_hypervisor *h,
+    const struct vmm_handle *vm,
+    enum vmm_state *ret_state,
     struct vmm_error **errp)
 {
     (void)h;
     (void)errp;
     cleanup_close int pidfd = qemu_open_process(vm, NULL);
     if (pidfd < 0) {
-        const bool was_started = vm->recorded_state != VMM_STATE_PREPARED &&
-                                 vm->recorded_state != VMM_STATE_PREPARING;
+        const bool was_started =
+            vm->recorded_state != VMM_STATE_PREPARED && vm->recorded_state != VMM_STATE_PREPARING;
         *ret_state = was_started ? VMM_STATE_STOPPED : vm->recorded_state;
         return 0;
     }
@@ -131,13 +132,14 @@ int qemu_state(struct vmm_hypervisor *h, const struct vmm_handle *vm, enum vmm_s
 static int not_running(const struct vmm_handle *vm, struct vmm_error **errp)
 {
     cleanup_free char *help = xasprintf("Start it with `vmctl start %s`.", vm->name);
-    return vmm_fail(
-        errp, &(struct diag){.code = VMM_E_VM_STATE, .help = help}, "VM \"%s\" is not running", vm->name);
+    return vmm_fail(errp, &(struct diag){.code = VMM_E_VM_STATE, .help = help},
+        "VM \"%s\" is not running", vm->name);
 }
 
 /* Runs one monitor command on a VM that must be running. */
 static int with_monitor(const struct vmm_handle *vm,
-    int (*command)(struct qmp *, struct deadline, struct vmm_error **), struct vmm_error **errp)
+    int (*command)(struct qmp *, struct deadline, struct vmm_error **),
+    struct vmm_error **errp)
 {
     cleanup_close int pidfd = qemu_open_process(vm, NULL);
     if (pidfd < 0)
@@ -174,7 +176,8 @@ static int press_power_button(struct qmp *qmp, struct deadline deadline, struct 
 }
 
 /* SIGTERM, then SIGKILL; each bounded. */
-static int end_process(const struct vmm_handle *vm, int pidfd, int64_t term_ms, struct vmm_error **errp)
+static int end_process(
+    const struct vmm_handle *vm, int pidfd, int64_t term_ms, struct vmm_error **errp)
 {
     if (term_ms > 0 && process_signal(pidfd, SIGTERM) == 0 &&
         process_wait_gone(pidfd, deadline_in_ms(term_ms)))
@@ -187,12 +190,12 @@ static int end_process(const struct vmm_handle *vm, int pidfd, int64_t term_ms, 
         return vmm_fail(errp,
             &(struct diag){.code = VMM_E_WAIT_TIMEOUT,
                 .help = "Its disk may hang; look at the host's kernel log."},
-            "the QEMU process of VM \"%s\" does not end, even when killed",
-            vm->name);
+            "the QEMU process of VM \"%s\" does not end, even when killed", vm->name);
     return 0;
 }
 
-/* The keeper writes the end down and tidies up; whoever starts or deletes next must find it done. */
+/* The keeper writes the end down and tidies up; whoever starts or deletes next must find it done.
+ */
 static void await_keeper(const struct vmm_handle *vm)
 {
     cleanup_free char *path = path_join(vm->work_dir, WORKDIR_KEEPER_LOCK);
@@ -200,7 +203,8 @@ static void await_keeper(const struct vmm_handle *vm)
     (void)lock_fd;
 }
 
-int qemu_stop(struct vmm_hypervisor *h, struct vmm_handle *vm, int64_t timeout_ms, struct vmm_error **errp)
+int qemu_stop(
+    struct vmm_hypervisor *h, struct vmm_handle *vm, int64_t timeout_ms, struct vmm_error **errp)
 {
     (void)h;
     cleanup_close int pidfd = qemu_open_process(vm, NULL);

@@ -1,5 +1,6 @@
 /* The QEMU backend's own rooms: argv.c (command line), accel.c and kvm_probe.c (which accelerator),
- * start.c (launch through a keeper), control.c (state, stop, suspend), keeper.c and its parts (the process that stays with a running VM). */
+ * start.c (launch through a keeper), control.c (state, stop, suspend), keeper.c and its parts (the
+ * process that stays with a running VM). */
 #pragma once
 
 #include "base/clock.h"
@@ -26,8 +27,8 @@ char *argv_escape(const char *value);
 void argv_finish(struct argv *a);
 void argv_done(struct argv *a);
 
-/* The listening sockets a keeper binds and QEMU inherits: no path is given to QEMU, nothing has to be
- * waited for, and a connection made before QEMU is ready waits in the backlog. */
+/* The listening sockets a keeper binds and QEMU inherits: no path is given to QEMU, nothing has to
+ * be waited for, and a connection made before QEMU is ready waits in the backlog. */
 enum qemu_socket {
     QEMU_SOCKET_QMP,
     QEMU_SOCKET_TOOL,
@@ -47,11 +48,14 @@ struct qemu_features {
 };
 
 /* The whole command line for a VM, argv[0] included. */
-void qemu_build_argv(const struct vmm_handle *vm, const struct qemu_features *features, struct argv *ret_argv);
+void qemu_build_argv(
+    const struct vmm_handle *vm, const struct qemu_features *features, struct argv *ret_argv);
 
 /* Which accelerator to use; `asked` may be AUTO. VMCTL_ACCEL overrides. Fails when KVM is demanded
  * and does not work. Puts a note for people when it falls back. */
-int accel_choose(struct vmm_hypervisor *h, enum vmm_accel asked, enum vmm_accel *ret_accel,
+int accel_choose(struct vmm_hypervisor *h,
+    enum vmm_accel asked,
+    enum vmm_accel *ret_accel,
     struct vmm_error **errp);
 
 /* Runs a few instructions in long mode under KVM. NULL: KVM works; otherwise why not, owned by the
@@ -63,7 +67,9 @@ struct tool_monitor {
     struct qmp *qmp;
     int lock_fd;
 };
-int tool_monitor_open(const struct vmm_handle *vm, struct deadline deadline, struct tool_monitor *ret,
+int tool_monitor_open(const struct vmm_handle *vm,
+    struct deadline deadline,
+    struct tool_monitor *ret,
     struct vmm_error **errp);
 void tool_monitor_close(struct tool_monitor *m);
 
@@ -74,11 +80,14 @@ int qemu_open_process(const struct vmm_handle *vm, int64_t *ret_pid);
 void keeper_adopt(const struct vmm_handle *vm);
 
 int qemu_start(struct vmm_hypervisor *h, struct vmm_handle *vm, struct vmm_error **errp);
-int qemu_stop(struct vmm_hypervisor *h, struct vmm_handle *vm, int64_t timeout_ms, struct vmm_error **errp);
+int qemu_stop(
+    struct vmm_hypervisor *h, struct vmm_handle *vm, int64_t timeout_ms, struct vmm_error **errp);
 /* Ends the process now; no guest is asked. */
 int qemu_kill(const struct vmm_handle *vm, struct vmm_error **errp);
 int qemu_suspend(struct vmm_hypervisor *h, struct vmm_handle *vm, struct vmm_error **errp);
 int qemu_resume(struct vmm_hypervisor *h, struct vmm_handle *vm, struct vmm_error **errp);
-int qemu_state(struct vmm_hypervisor *h, const struct vmm_handle *vm, enum vmm_state *ret_state,
+int qemu_state(struct vmm_hypervisor *h,
+    const struct vmm_handle *vm,
+    enum vmm_state *ret_state,
     struct vmm_error **errp);
 int64_t qemu_live_pid(struct vmm_hypervisor *h, const struct vmm_handle *vm);

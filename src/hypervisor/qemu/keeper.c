@@ -6,10 +6,10 @@
 #include "base/fs.h"
 #include "base/log.h"
 #include "base/process.h"
+#include "base/ring_log.h"
 #include "base/utf8.h"
 #include "hypervisor/qemu/internal.h"
 #include "hypervisor/qemu/keeper_console.h"
-#include "base/ring_log.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -159,12 +159,8 @@ static int spawn_qemu(struct keeper *k, const char *const *argv, struct vmm_erro
             .more_fd_count = QEMU_SOCKET_COUNT_ - 1},
         &pid);
     if (r < 0)
-        return vmm_fail(errp,
-            &(struct diag){.code = VMM_E_QEMU_SPAWN, .sys = -r},
-            "could not start %s for VM \"%s\": %s",
-            argv[0],
-            k->name,
-            strerror(-r));
+        return vmm_fail(errp, &(struct diag){.code = VMM_E_QEMU_SPAWN, .sys = -r},
+            "could not start %s for VM \"%s\": %s", argv[0], k->name, strerror(-r));
     k->child = pid;
     k->pid = pid;
     k->pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
@@ -227,9 +223,7 @@ static int explain_failed_start(struct keeper *k, struct vmm_error **errp)
     if (!ended)
         return vmm_fail(errp,
             &(struct diag){.code = VMM_E_QMP_CONNECT, .reason = "timeout", .details = details},
-            "QEMU runs for VM \"%s\" but does not answer: %s",
-            k->name,
-            vmm_error_message(monitor));
+            "QEMU runs for VM \"%s\" but does not answer: %s", k->name, vmm_error_message(monitor));
     cleanup_free char *how = WIFSIGNALED(status)
                                  ? xasprintf("was killed by signal %d", WTERMSIG(status))
                                  : xasprintf("ended with status %d", WEXITSTATUS(status));
@@ -237,10 +231,9 @@ static int explain_failed_start(struct keeper *k, struct vmm_error **errp)
     return vmm_fail(errp,
         &(struct diag){.code = port_taken ? VMM_E_HOST_PORT : VMM_E_QEMU_SPAWN,
             .details = details,
-            .help = port_taken ? "Another program took the port just now; run the command again." : NULL},
-        "QEMU for VM \"%s\" %s before it was ready",
-        k->name,
-        how);
+            .help = port_taken ? "Another program took the port just now; run the command again."
+                               : NULL},
+        "QEMU for VM \"%s\" %s before it was ready", k->name, how);
 }
 
 /* Monitor, serial port and firmware port of a QEMU that runs. */
@@ -297,7 +290,8 @@ static int adopt(struct keeper *k, struct vmm_error **errp)
     open_logs(k, RING_LOG_APPEND);
     k->pidfd = process_open_verified(&who, k->id);
     if (k->pidfd < 0)
-        return vmm_fail(errp, &(struct diag){.code = VMM_E_VM_STATE}, "VM \"%s\" does not run", k->name);
+        return vmm_fail(
+            errp, &(struct diag){.code = VMM_E_VM_STATE}, "VM \"%s\" does not run", k->name);
     int r = dial(k, errp);
     /* Its first keeper may have been killed before it let the guest go. */
     struct qmp_status status;
@@ -307,7 +301,8 @@ static int adopt(struct keeper *k, struct vmm_error **errp)
         r = qmp_cont(k->qmp, deadline_in_ms(MONITOR_MS), errp);
     if (r < 0)
         return r;
-    static const char mark[] = "\n[the console was not recorded for a moment: its keeper was replaced]\n";
+    static const char mark[] =
+        "\n[the console was not recorded for a moment: its keeper was replaced]\n";
     ring_log_write(&k->console_log, mark, sizeof(mark) - 1);
     json_t *event = new_event("keeper-replaced");
     json_put_integer(event, "pid", k->pid);

@@ -1,7 +1,7 @@
 /* The process that stays with a running VM. It holds QEMU as its child, listens to the serial port
  * and to a monitor of its own, writes console.log and events.log within bounds, serves console.sock
- * to any number of viewers and records how the VM ended. It decides nothing. Killed, it is replaced:
- * the next command starts a keeper that dials back in, and the guest notices nothing.
+ * to any number of viewers and records how the VM ended. It decides nothing. Killed, it is
+ * replaced: the next command starts a keeper that dials back in, and the guest notices nothing.
  *
  * A tool talks to a new keeper over a socket pair: one request, one answer, each a JSON object in a
  * frame of four bytes big-endian length. Then the pair is closed and the keeper is on its own. */

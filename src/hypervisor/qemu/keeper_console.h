@@ -10,7 +10,7 @@
 enum {
     CONSOLE_VIEWERS_MAX = 32,
     CONSOLE_SCROLLBACK_BYTES = 64 << 10,
-    CONSOLE_QUEUE_MAX_BYTES = 1 << 20, /* a viewer further behind than this is dropped */
+    CONSOLE_QUEUE_MAX_BYTES = 1 << 20,  /* a viewer further behind than this is dropped */
     CONSOLE_INPUT_MAX_BYTES = 64 << 10, /* typed faster than the guest reads: the rest is dropped */
 };
 

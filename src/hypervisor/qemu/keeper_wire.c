@@ -12,16 +12,18 @@
 
 static int broken(struct vmm_error **errp)
 {
-    return vmm_fail(errp, &(struct diag){.code = VMM_E_HELPER}, "the keeper of the VM ended unexpectedly");
+    return vmm_fail(
+        errp, &(struct diag){.code = VMM_E_HELPER}, "the keeper of the VM ended unexpectedly");
 }
 
 int keeper_send(int fd, json_t *message, struct vmm_error **errp)
 {
     cleanup_free char *text = json_dumps(message, JSON_COMPACT);
     const size_t n = strlen(text);
-    const unsigned char head[4] = {
-        (unsigned char)(n >> 24), (unsigned char)(n >> 16), (unsigned char)(n >> 8), (unsigned char)n};
-    if (n > KEEPER_FRAME_MAX_BYTES || fs_write_all(fd, head, 4) < 0 || fs_write_all(fd, text, n) < 0)
+    const unsigned char head[4] = {(unsigned char)(n >> 24), (unsigned char)(n >> 16),
+        (unsigned char)(n >> 8), (unsigned char)n};
+    if (n > KEEPER_FRAME_MAX_BYTES || fs_write_all(fd, head, 4) < 0 ||
+        fs_write_all(fd, text, n) < 0)
         return broken(errp);
     return 0;
 }
@@ -30,7 +32,8 @@ int keeper_send(int fd, json_t *message, struct vmm_error **errp)
 static int read_exactly(int fd, void *p, size_t n, struct deadline deadline)
 {
     for (char *at = p; n > 0;) {
-        const int ready = poll(&(struct pollfd){.fd = fd, .events = POLLIN}, 1, deadline_left_ms(deadline));
+        const int ready =
+            poll(&(struct pollfd){.fd = fd, .events = POLLIN}, 1, deadline_left_ms(deadline));
         if (ready < 0 && errno == EINTR)
             continue;
         if (ready <= 0)
@@ -57,8 +60,7 @@ int keeper_receive(int fd, struct deadline deadline, json_t **ret_message, struc
     if (r == 0)
         r = read_exactly(fd, buf_reserve(&text, n), n, deadline);
     if (r == -ETIMEDOUT)
-        return vmm_fail(errp,
-            &(struct diag){.code = VMM_E_QMP_CONNECT, .reason = "timeout"},
+        return vmm_fail(errp, &(struct diag){.code = VMM_E_QMP_CONNECT, .reason = "timeout"},
             "QEMU did not answer on its monitor in time");
     if (r < 0)
         return broken(errp);

@@ -1,7 +1,7 @@
 /* Does KVM work, or does it only open? There are hosts (nested, para-virtualized) where /dev/kvm
- * opens and makes VMs, yet guests hang or die. So we run a guest of fifty bytes: it enters long mode
- * with paging on, does a locked cmpxchg16b (the instruction broken hosts hand to an emulator that
- * does not know it), and halts. That takes a tenth of a millisecond where KVM works. */
+ * opens and makes VMs, yet guests hang or die. So we run a guest of fifty bytes: it enters long
+ * mode with paging on, does a locked cmpxchg16b (the instruction broken hosts hand to an emulator
+ * that does not know it), and halts. That takes a tenth of a millisecond where KVM works. */
 #include "hypervisor/qemu/internal.h"
 
 #include "base/alloc.h"
@@ -56,9 +56,9 @@ static int enter_long_mode(int vcpu)
     s.cs = code_segment;
     s.ds = s.es = s.fs = s.gs = s.ss = data_segment;
     s.cr3 = PML4_AT;
-    s.cr4 = 1 << 5;                       /* PAE */
-    s.cr0 = 1u | 1u << 4 | 1u << 31;      /* PE, ET, PG */
-    s.efer = 1 << 8 | 1 << 10;            /* LME, LMA */
+    s.cr4 = 1 << 5;                  /* PAE */
+    s.cr0 = 1u | 1u << 4 | 1u << 31; /* PE, ET, PG */
+    s.efer = 1 << 8 | 1 << 10;       /* LME, LMA */
     const struct kvm_regs r = {.rip = CODE_AT, .rsp = GUEST_BYTES, .rflags = 2};
     return ioctl(vcpu, KVM_SET_SREGS, &s) < 0 || ioctl(vcpu, KVM_SET_REGS, &r) < 0 ? -1 : 0;
 }
@@ -95,8 +95,10 @@ static const char *run_guest(const char *device)
     const int run_bytes = ioctl(kvm, KVM_GET_VCPU_MMAP_SIZE, 0);
     if (vcpu < 0 || run_bytes < (int)sizeof(struct kvm_run))
         return "KVM cannot make a virtual machine";
-    uint8_t *memory = mmap(NULL, GUEST_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    struct kvm_run *run = mmap(NULL, (size_t)run_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, vcpu, 0);
+    uint8_t *memory =
+        mmap(NULL, GUEST_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    struct kvm_run *run =
+        mmap(NULL, (size_t)run_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, vcpu, 0);
     if (memory == MAP_FAILED || run == MAP_FAILED)
         return "KVM cannot map its memory";
     load_guest(memory);
@@ -140,7 +142,8 @@ char *kvm_probe(const char *device)
     bool is_late = false;
     int n;
     do
-        n = poll(&(struct pollfd){.fd = result_read, .events = POLLIN}, 1, deadline_left_ms(deadline));
+        n = poll(
+            &(struct pollfd){.fd = result_read, .events = POLLIN}, 1, deadline_left_ms(deadline));
     while (n < 0 && errno == EINTR);
     if (n == 0) {
         is_late = true;

@@ -8,11 +8,11 @@
 #include "hypervisor/draw.h"
 #include "image/image.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/un.h>
-#include <errno.h>
 
 #define GIB ((uint64_t)1 << 30)
 
@@ -28,13 +28,9 @@ static int check_socket_paths(const struct vmm_handle *vm, struct vmm_error **er
     const size_t need = strlen(vm->work_dir) + 1 + longest;
     if (need <= max)
         return 0;
-    return vmm_fail(errp,
-        &(struct diag){.code = VMM_E_HOST_PATH_LONG, .sys = ENAMETOOLONG},
+    return vmm_fail(errp, &(struct diag){.code = VMM_E_HOST_PATH_LONG, .sys = ENAMETOOLONG},
         "the sockets of VM \"%s\" would have paths of %zu bytes below \"%s\"; the system allows %zu",
-        vm->name,
-        need,
-        vm->work_dir,
-        max);
+        vm->name, need, vm->work_dir, max);
 }
 
 static int make_work_dir(const struct vmm_handle *vm, struct vmm_error **errp)
@@ -45,8 +41,7 @@ static int make_work_dir(const struct vmm_handle *vm, struct vmm_error **errp)
         return vmm_fail(errp,
             &(struct diag){.code = VMM_E_VM_EXISTS,
                 .help = "Nothing was touched. Move the folder away if it holds nothing you need."},
-            "the folder \"%s\" exists but belongs to no recorded VM",
-            vm->work_dir);
+            "the folder \"%s\" exists but belongs to no recorded VM", vm->work_dir);
     return vmm_fail_io(errp, errno, "create the folder", vm->work_dir);
 }
 
@@ -68,7 +63,8 @@ static int make_overlay(struct vmm_handle *vm, struct vmm_error **errp)
         vm->image_path, vm->image_format, vm->overlay_path, vm->disk_gib * GIB, errp);
 }
 
-static int fill_work_dir(const struct vmm_spec *spec, struct vmm_handle *vm, struct vmm_error **errp)
+static int fill_work_dir(
+    const struct vmm_spec *spec, struct vmm_handle *vm, struct vmm_error **errp)
 {
     int r = make_overlay(vm, errp);
     if (r == 0)
@@ -95,8 +91,10 @@ static void handle_free_handler(struct vmm_handle **vm)
     vmm_handle_free(*vm);
 }
 
-static int qemu_prepare(struct vmm_hypervisor *h, const struct vmm_spec *spec,
-    const struct hypervisor_reservation *reservation, struct vmm_handle **ret_vm,
+static int qemu_prepare(struct vmm_hypervisor *h,
+    const struct vmm_spec *spec,
+    const struct hypervisor_reservation *reservation,
+    struct vmm_handle **ret_vm,
     struct vmm_error **errp)
 {
     __attribute__((cleanup(handle_free_handler))) struct vmm_handle *vm =
@@ -106,9 +104,9 @@ static int qemu_prepare(struct vmm_hypervisor *h, const struct vmm_spec *spec,
     vm->console_socket = path_join(vm->work_dir, WORKDIR_CONSOLE);
     if (vm->network.kind == VMM_NETWORK_VNIC || vm->network.kind == VMM_NETWORK_TAP)
         return vmm_fail(errp,
-            &(struct diag){.code = VMM_E_BACKEND, .help = "Use `network \"user\"` or `network \"none\"`."},
-            "this version cannot attach VM \"%s\" to a %s network",
-            vm->name,
+            &(struct diag){
+                .code = VMM_E_BACKEND, .help = "Use `network \"user\"` or `network \"none\"`."},
+            "this version cannot attach VM \"%s\" to a %s network", vm->name,
             vmm_network_name(vm->network.kind));
     if (vm->network.kind == VMM_NETWORK_USER && !vm->ssh_host_port)
         vm->ssh_host_port = first_free_port(vm->name);
@@ -149,15 +147,15 @@ static int qemu_guest_ip(
         *ret_ip = xstrdup("127.0.0.1");
         return 0;
     }
-    return vmm_fail(errp,
-        &(struct diag){.code = VMM_E_NETWORK_IP},
-        "VM \"%s\" has no address: its network is \"%s\"",
-        vm->name,
+    return vmm_fail(errp, &(struct diag){.code = VMM_E_NETWORK_IP},
+        "VM \"%s\" has no address: its network is \"%s\"", vm->name,
         vmm_network_name(vm->network.kind));
 }
 
-static int qemu_console(struct vmm_hypervisor *h, const struct vmm_handle *vm,
-    struct vmm_console *ret_console, struct vmm_error **errp)
+static int qemu_console(struct vmm_hypervisor *h,
+    const struct vmm_handle *vm,
+    struct vmm_console *ret_console,
+    struct vmm_error **errp)
 {
     (void)h;
     (void)errp;

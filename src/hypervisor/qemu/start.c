@@ -12,10 +12,10 @@
 #include "image/image.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
-#include <fcntl.h>
 #include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -25,13 +25,14 @@ enum {
     START_MS = 60000, /* QEMU is ready in 30 ms; a host that swaps may need long */
 };
 
-/* A keeper in a session of its own; the tool keeps the other end of the pair. The process in between
- * ends at once, so that the keeper is no child of the tool and needs nobody to reap it. */
+/* A keeper in a session of its own; the tool keeps the other end of the pair. The process in
+ * between ends at once, so that the keeper is no child of the tool and needs nobody to reap it. */
 static int spawn_keeper(json_t *request, int *ret_fd, struct vmm_error **errp)
 {
     cleanup_free char *helper = process_find_helper("vmm-keeper");
     if (!helper)
-        return vmm_fail(errp, &(struct diag){.code = VMM_E_HELPER}, "the helper vmm-keeper was not found");
+        return vmm_fail(
+            errp, &(struct diag){.code = VMM_E_HELPER}, "the helper vmm-keeper was not found");
     int pair[2];
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
         return vmm_fail_io(errp, errno, "talk to", helper);
@@ -39,8 +40,11 @@ static int spawn_keeper(json_t *request, int *ret_fd, struct vmm_error **errp)
     cleanup_close int theirs = pair[1];
     pid_t pid;
     int r = process_spawn((const char *const[]){helper, NULL},
-        &(struct process_opts){
-            .stdin_fd = -1, .stdout_fd = -1, .stderr_fd = -1, .extra_fd = theirs, .new_session = true},
+        &(struct process_opts){.stdin_fd = -1,
+            .stdout_fd = -1,
+            .stderr_fd = -1,
+            .extra_fd = theirs,
+            .new_session = true},
         &pid);
     if (r < 0)
         return vmm_fail_io(errp, -r, "start", helper);
@@ -85,7 +89,8 @@ void keeper_adopt(const struct vmm_handle *vm)
 }
 
 /* A port the VM's forward can have. Its own if that is free; another one, said aloud, if not. */
-static int reserve_port(struct vmm_hypervisor *h, struct vmm_handle *vm, int *ret_fd, struct vmm_error **errp)
+static int reserve_port(
+    struct vmm_hypervisor *h, struct vmm_handle *vm, int *ret_fd, struct vmm_error **errp)
 {
     const uint16_t own = vm->ssh_host_port;
     int fd = port_reserve(own);
@@ -98,17 +103,12 @@ static int reserve_port(struct vmm_hypervisor *h, struct vmm_handle *vm, int *re
         vm->ssh_host_port = port;
     }
     if (fd < 0)
-        return vmm_fail(errp,
-            &(struct diag){.code = VMM_E_HOST_PORT, .sys = -fd},
-            "could not reserve a port on 127.0.0.1 for VM \"%s\": %s",
-            vm->name,
-            strerror(-fd));
+        return vmm_fail(errp, &(struct diag){.code = VMM_E_HOST_PORT, .sys = -fd},
+            "could not reserve a port on 127.0.0.1 for VM \"%s\": %s", vm->name, strerror(-fd));
     if (vm->ssh_host_port != own)
-        hypervisor_put_note(h,
-            xasprintf("port %u is taken by another program; VM \"%s\" is reached on port %u now",
-                own,
-                vm->name,
-                vm->ssh_host_port));
+        hypervisor_put_note(
+            h, xasprintf("port %u is taken by another program; VM \"%s\" is reached on port %u now",
+                   own, vm->name, vm->ssh_host_port));
     *ret_fd = fd;
     return 0;
 }
@@ -128,12 +128,9 @@ static int write_vnc_password(const struct vmm_handle *vm, struct vmm_error **er
 /* What a keeper said when QEMU did not come up. */
 static int foreign_error(const json_t *answer, struct vmm_error **errp)
 {
-    return vmm_fail_foreign(errp,
-        json_get_string(answer, "code"),
-        json_get_string(answer, "message"),
-        json_get_string(answer, "help"),
-        json_get_string(answer, "reason"),
-        json_get_string(answer, "details"));
+    return vmm_fail_foreign(errp, json_get_string(answer, "code"),
+        json_get_string(answer, "message"), json_get_string(answer, "help"),
+        json_get_string(answer, "reason"), json_get_string(answer, "details"));
 }
 
 static void fill_runtime(struct vmm_handle *vm, const json_t *answer)
@@ -150,7 +147,8 @@ static void fill_runtime(struct vmm_handle *vm, const json_t *answer)
     vm->recorded_state = VMM_STATE_RUNNING;
 }
 
-static int launch(struct vmm_handle *vm, const struct qemu_features *features, struct vmm_error **errp)
+static int launch(
+    struct vmm_handle *vm, const struct qemu_features *features, struct vmm_error **errp)
 {
     struct argv argv;
     qemu_build_argv(vm, features, &argv);
@@ -195,23 +193,21 @@ static int check_images(const struct vmm_handle *vm, struct vmm_error **errp)
     struct image_info info;
     int r = image_inspect(vm->image_path, NULL, &info, errp);
     if (r < 0)
-        return vmm_wrap(errp, &(struct diag){0}, "could not start VM \"%s\": its image cannot be used", vm->name);
+        return vmm_wrap(errp, &(struct diag){0},
+            "could not start VM \"%s\": its image cannot be used", vm->name);
     if (strcmp(image_format_name(info.format), vm->image_format) != 0)
         return vmm_fail(errp,
             &(struct diag){.code = VMM_E_IMAGE_REFUSED,
                 .help = "The VM's disk builds on the image it was made from: put that image back."},
-            "the image \"%s\" of VM \"%s\" was %s and is %s now",
-            vm->image_path,
-            vm->name,
-            vm->image_format,
-            image_format_name(info.format));
+            "the image \"%s\" of VM \"%s\" was %s and is %s now", vm->image_path, vm->name,
+            vm->image_format, image_format_name(info.format));
     r = image_inspect(vm->overlay_path,
         &(struct image_inspect_opts){
             .allow_backing = vm->image_path, .backing_format = vm->image_format},
-        &info,
-        errp);
+        &info, errp);
     if (r < 0)
-        return vmm_wrap(errp, &(struct diag){0}, "could not start VM \"%s\": its disk cannot be used", vm->name);
+        return vmm_wrap(errp, &(struct diag){0},
+            "could not start VM \"%s\": its disk cannot be used", vm->name);
     return 0;
 }
 
