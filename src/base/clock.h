@@ -1,5 +1,5 @@
-/* Time for waiting, never for display: CLOCK_BOOTTIME, which no user can set and which goes on
- * while the machine sleeps. */
+/* Time for waiting, never for display: CLOCK_MONOTONIC, which no user can set and which stands
+ * still while the machine sleeps, as the guests do that are waited for. */
 #pragma once
 
 #include <stdbool.h>

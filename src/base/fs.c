@@ -12,7 +12,6 @@
 #include <sys/file.h>
 #include <sys/random.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <sys/syscall.h>
 
 char *path_join(const char *dir, const char *name)
@@ -294,10 +293,4 @@ void fs_unlock_and_remove(int lock_fd, const char *path)
         return;
     unlink(path);
     close(lock_fd);
-}
-
-long long fs_free_bytes(const char *path)
-{
-    struct statvfs vfs;
-    return statvfs(path, &vfs) < 0 ? -1 : (long long)vfs.f_bavail * (long long)vfs.f_frsize;
 }

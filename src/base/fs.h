@@ -50,7 +50,3 @@ int fs_remove_tree(const char *path, struct vmm_error **errp);
 int fs_lock(const char *path, struct deadline deadline, pid_t *ret_holder);
 /* Removes the lock's file while it is held, then lets go. */
 void fs_unlock_and_remove(int lock_fd, const char *path);
-
-/* Free bytes, for the caller, of the file
- * system `path` is on; -1 when unknown. */
-long long fs_free_bytes(const char *path);

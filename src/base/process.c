@@ -260,7 +260,11 @@ static void drain(int *fd, struct buf *out)
         buf_add(out, chunk, (size_t)n);
 }
 
-int process_run(const char *const *argv, struct deadline deadline, struct buf *out, struct buf *err)
+int process_run(const char *const *argv,
+    struct deadline deadline,
+    int cancel_fd,
+    struct buf *out,
+    struct buf *err)
 {
     int out_pipe[2], err_pipe[2];
     if (pipe2(out_pipe, O_CLOEXEC) < 0)
@@ -285,23 +289,25 @@ int process_run(const char *const *argv, struct deadline deadline, struct buf *o
     close(TAKE_FD(out_write));
     close(TAKE_FD(err_write));
 
-    bool is_late = false;
-    while ((out_read >= 0 || err_read >= 0) && !is_late) {
-        struct pollfd fds[2] = {
-            {.fd = out_read, .events = POLLIN}, {.fd = err_read, .events = POLLIN}};
-        const int n = poll(fds, 2, deadline_left_ms(deadline));
-        is_late = n == 0;
+    bool is_late = false, is_cancelled = false;
+    while ((out_read >= 0 || err_read >= 0) && !is_late && !is_cancelled) {
+        struct pollfd fds[3] = {{.fd = out_read, .events = POLLIN},
+            {.fd = err_read, .events = POLLIN},
+            {.fd = cancel_fd > 0 ? cancel_fd : -1, .events = POLLIN}};
+        const int n = poll(fds, 3, deadline_left_ms(deadline));
+        is_late = n == 0 || deadline_passed(deadline);
+        is_cancelled = n > 0 && fds[2].revents;
         if (n > 0 && fds[0].revents)
             drain(&out_read, out);
         if (n > 0 && fds[1].revents)
             drain(&err_read, err);
     }
     int status;
-    if (is_late || process_wait(pid, deadline, &status) < 0) {
+    if (is_late || is_cancelled || process_wait(pid, deadline, &status) < 0) {
         kill(pid, SIGKILL); /* our own unreaped child: the pid cannot be another's */
         while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
             continue;
-        return -ETIMEDOUT;
+        return is_cancelled ? -ECANCELED : -ETIMEDOUT;
     }
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
@@ -342,14 +348,16 @@ int process_identify(pid_t pid, struct process_identity *ret_identity)
     return 0;
 }
 
-static bool has_argument(const struct buf *cmdline, const char *token)
+/* `after`: the argument that must stand right before it; NULL: any. */
+static bool has_argument(const struct buf *cmdline, const char *after, const char *token)
 {
-    const size_t n = strlen(token);
+    const char *before = "";
     for (size_t at = 0; at < cmdline->n;) {
-        const size_t len = strnlen(cmdline->p + at, cmdline->n - at);
-        if (len == n && memcmp(cmdline->p + at, token, n) == 0)
+        const char *argument = cmdline->p + at; /* the buffer itself ends in a NUL */
+        if (strcmp(argument, token) == 0 && (!after || strcmp(before, after) == 0))
             return true;
-        at += len + 1;
+        before = argument;
+        at += strlen(argument) + 1;
     }
     return false;
 }
@@ -371,7 +379,7 @@ int process_open_verified(const struct process_identity *identity, const char *t
     if (identity->start_ticks && identity->start_ticks != now.start_ticks)
         return -ESRCH;
     /* A zombie has an empty command line: ended, though not yet reaped. */
-    if (!has_argument(&cmdline, token))
+    if (!has_argument(&cmdline, NULL, token))
         return -ESRCH;
     /* What /proc said may be of a successor, if ours ended meanwhile. */
     if (poll(&(struct pollfd){.fd = pidfd, .events = POLLIN}, 1, 0) > 0)
@@ -379,7 +387,7 @@ int process_open_verified(const struct process_identity *identity, const char *t
     return TAKE_FD(pidfd);
 }
 
-pid_t process_scan_for(const char *token)
+pid_t process_scan_for(const char *option, const char *token)
 {
     DIR *dir = opendir("/proc");
     pid_t found = 0;
@@ -391,7 +399,7 @@ pid_t process_scan_for(const char *token)
         char path[64];
         snprintf(path, sizeof(path), "/proc/%ld", (long)pid);
         if (pid > 1 && pid != getpid() && stat(path, &st) == 0 && st.st_uid == geteuid() &&
-            read_proc(pid, "cmdline", &cmdline) == 0 && has_argument(&cmdline, token))
+            read_proc(pid, "cmdline", &cmdline) == 0 && has_argument(&cmdline, option, token))
             found = pid;
     }
     if (dir)

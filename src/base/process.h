@@ -39,9 +39,13 @@ int process_spawn(const char *const *argv, const struct process_opts *opts, pid_
 int process_wait(pid_t pid, struct deadline deadline, int *ret_status);
 
 /* Runs to the end and keeps what it wrote (at most 1 MiB of each; NULL: thrown away). Killed at the
- * deadline: -ETIMEDOUT. Returns the exit status, 128 + the signal, or -errno. */
-int process_run(
-    const char *const *argv, struct deadline deadline, struct buf *out, struct buf *err);
+ * deadline (-ETIMEDOUT) and when `cancel_fd` is readable (-ECANCELED; 0 or less: none). Returns the
+ * exit status, 128 + the signal, or -errno. */
+int process_run(const char *const *argv,
+    struct deadline deadline,
+    int cancel_fd,
+    struct buf *out,
+    struct buf *err);
 
 /* Where a program of that name is in PATH, or NULL. The caller owns it. */
 char *process_find_program(const char *name);
@@ -65,9 +69,9 @@ int process_identify(pid_t pid, struct process_identity *ret_identity);
  * The pidfd is taken before the check, so a signal sent through it cannot meet another process. */
 int process_open_verified(const struct process_identity *identity, const char *token);
 
-/* The pid of a process of ours with `token` as an argument on its command line; 0: none. Slow
- * (reads all of /proc): for recovery only. */
-pid_t process_scan_for(const char *token);
+/* The pid of a process of ours that has the arguments `option` and, right behind it, `token`; 0:
+ * none. Reads all of /proc: for where a process that nobody has written down would cost data. */
+pid_t process_scan_for(const char *option, const char *token);
 
 /* 0 or -errno (-ESRCH: gone). */
 int process_signal(int pidfd, int signal);

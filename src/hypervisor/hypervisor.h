@@ -59,11 +59,14 @@ int64_t hypervisor_live_pid(struct vmm_hypervisor *h, const struct vmm_handle *v
 
 /* The backend new VMs get, and whether they take an ssh port on this host. */
 enum vmm_backend hypervisor_default_backend(const struct vmm_hypervisor *h);
-const char *hypervisor_data_dir(const struct vmm_hypervisor *h);
 
 /* What people should be told once about this host ("KVM does not work here, using TCG"): NULL or a
  * string the caller owns. Each note is handed out once. */
 char *hypervisor_take_note(struct vmm_hypervisor *h);
+
+/* Readable: whoever waits in here gives up (VMM_E_INTERRUPTED). 0 or less: none. Set before threads
+ * use the hypervisor. */
+void hypervisor_set_cancel_fd(struct vmm_hypervisor *h, int fd);
 
 /* How many times longer than on working hardware virtualization things may take. */
 unsigned hypervisor_patience(const struct vmm_handle *vm);

@@ -84,7 +84,7 @@ static int write_client_key(
     return r;
 }
 
-int write_known_hosts(const struct vmm_handle *vm, struct vmm_error **errp)
+static int write_known_hosts(const struct vmm_handle *vm, struct vmm_error **errp)
 {
     cleanup_free char *path = path_join(vm->work_dir, WORKDIR_HOST_KEY_PUB);
     cleanup_buf struct buf public_line = {0};

@@ -38,9 +38,9 @@ enum vmm_backend hypervisor_default_backend(const struct vmm_hypervisor *h)
     return h->default_backend;
 }
 
-const char *hypervisor_data_dir(const struct vmm_hypervisor *h)
+void hypervisor_set_cancel_fd(struct vmm_hypervisor *h, int fd)
 {
-    return h->data_dir;
+    h->cancel_fd = fd;
 }
 
 char *hypervisor_take_note(struct vmm_hypervisor *h)
@@ -54,8 +54,12 @@ char *hypervisor_take_note(struct vmm_hypervisor *h)
 void hypervisor_put_note(struct vmm_hypervisor *h, char *note)
 {
     pthread_mutex_lock(&h->lock);
-    free(h->note);
-    h->note = note;
+    char *before = h->note;
+    h->note = before ? xasprintf("%s\n%s", before, note) : note;
+    if (before) {
+        free(before);
+        free(note);
+    }
     pthread_mutex_unlock(&h->lock);
 }
 

@@ -64,9 +64,11 @@ int image_resolve(const char *path, char **ret_path, struct vmm_error **errp);
 /* Makes a qcow2 at `overlay_path` (0600) that writes over `base_path`, which must be absolute and
  * of `base_format`; it is inspected first. `size_bytes` 0 is the base's size; a smaller one is
  * VMM_E_IMAGE_TOO_SMALL. After a crash there is a whole overlay or none. An existing file is never
- * replaced: it may be somebody's disk. Needs qemu-img. */
+ * replaced: it may be somebody's disk. Needs qemu-img. `cancel_fd`: readable means stop
+ * (VMM_E_INTERRUPTED); 0 or less is none. */
 int image_create_overlay(const char *base_path,
     const char *base_format,
     const char *overlay_path,
     uint64_t size_bytes,
+    int cancel_fd,
     struct vmm_error **errp);

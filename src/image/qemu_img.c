@@ -96,6 +96,7 @@ struct overlay {
     const char *path;
     const char *temporary; /* absolute, in the folder of `path` */
     uint64_t size_bytes;
+    int cancel_fd;
 };
 
 /* qemu-img's first words, made safe to show. */
@@ -117,6 +118,9 @@ static int fail_run(const struct overlay *o, int r, const struct buf *err, struc
                     "Install it: `apt install qemu-utils` (Debian, Ubuntu), `dnf install qemu-img` "
                     "(Fedora)."},
             "could not make the overlay \"%s\": there is no qemu-img in PATH", o->path);
+    if (r == -ECANCELED)
+        return vmm_fail(errp, &(struct diag){.code = VMM_E_INTERRUPTED},
+            "making the overlay \"%s\" was interrupted", o->path);
     if (r == -ETIMEDOUT)
         return vmm_fail(errp, &(struct diag){.code = VMM_E_IMAGE_OVERLAY, .sys = ETIMEDOUT},
             "could not make the overlay \"%s\": qemu-img did not end within %d s", o->path,
@@ -140,7 +144,8 @@ static int run_create(const struct overlay *o, struct vmm_error **errp)
     const char *const argv[] = {"qemu-img", "create", "-q", "-u", "-f", "qcow2", "-F",
         o->base_format, "-b", o->base_path, "--", o->temporary, size, NULL};
     cleanup_buf struct buf err = {0};
-    const int r = process_run(argv, deadline_in_ms(QEMU_IMG_DEADLINE_MS), /* out */ NULL, &err);
+    const int r =
+        process_run(argv, deadline_in_ms(QEMU_IMG_DEADLINE_MS), o->cancel_fd, /* out */ NULL, &err);
     return r == 0 ? 0 : fail_run(o, r, &err, errp);
 }
 
@@ -229,6 +234,7 @@ int image_create_overlay(const char *base_path,
     const char *base_format,
     const char *overlay_path,
     uint64_t size_bytes,
+    int cancel_fd,
     struct vmm_error **errp)
 {
     uint64_t base_bytes = 0;
@@ -251,7 +257,7 @@ int image_create_overlay(const char *base_path,
     r = reserve(temporary, errp);
     if (r < 0)
         return r;
-    const struct overlay o = {base_path, base_format, overlay_path, temporary, bytes};
+    const struct overlay o = {base_path, base_format, overlay_path, temporary, bytes, cancel_fd};
     r = make_and_publish(&o, errp);
     if (r < 0) {
         unlink(temporary);

@@ -83,19 +83,21 @@ static const struct {
     const char *text;
     const char *reason;
     const char *words;
+    bool is_prompt; /* only at the start of a line: a log may speak of it */
 } ends[] = {
     {"Kernel panic - not syncing", "panic", "its kernel panicked"},
-    {"(initramfs)", "initramfs", "it dropped to an initramfs shell: the root disk was not found"},
+    {"(initramfs)", "initramfs", "it dropped to an initramfs shell: the root disk was not found",
+        true},
     {"Dropping to a shell!", "initramfs",
         "it dropped to an initramfs shell: the root disk was not found"},
-    {"dracut:/#", "initramfs", "it dropped to a dracut shell: the root disk was not found"},
+    {"dracut:/#", "initramfs", "it dropped to a dracut shell: the root disk was not found", true},
     {"You are in emergency mode", "emergency", "it went into emergency mode"},
     {"Cannot open access to console, the root account is locked", "emergency",
         "it went into emergency mode"},
     {"No bootable device", "no-boot-disk", "its firmware found no bootable disk"},
     {"No bootable option or device was found", "no-boot-disk",
         "its firmware found no bootable disk"},
-    {"grub rescue>", "boot-loader", "its boot loader stopped at a rescue prompt"},
+    {"grub rescue>", "boot-loader", "its boot loader stopped at a rescue prompt", true},
     {"Failed to execute /init", "no-init", "its kernel found no init"},
 };
 
@@ -108,15 +110,38 @@ static bool holds(const struct buf *line, const char *text)
     return line->n && memmem(line->p, line->n, text, strlen(text));
 }
 
+static bool starts(const struct buf *line, const char *text)
+{
+    return line->n >= strlen(text) && memcmp(line->p, text, strlen(text)) == 0;
+}
+
 void ladder_reach(struct ladder *l, enum rung rung)
 {
     if (rung > l->rung)
         l->rung = rung;
 }
 
+/* A sign of life: what looked like the end was not. */
+static void take_back(struct ladder *l)
+{
+    l->dead = NULL;
+    l->dead_words = NULL;
+    l->dead_by_event = false;
+    buf_clear(&l->dead_line);
+}
+
+/* The console may be read after the events although it was printed before them. */
+static void take_back_by_console(struct ladder *l)
+{
+    if (!l->dead_by_event)
+        take_back(l);
+}
+
 /* Only a whole line tells a rung ("Welcome to GRUB!" is no "Welcome to Debian"). */
 static void judge_line(struct ladder *l, const struct buf *line)
 {
+    if (holds(line, "Linux version "))
+        take_back_by_console(l); /* it has rebooted by itself */
     const bool is_loader = holds(line, "GRUB");
     for (size_t i = 0; i < sizeof(signs) / sizeof(*signs); i++) {
         if (signs[i].rung > l->rung && holds(line, signs[i].text) &&
@@ -130,10 +155,12 @@ static void judge_line(struct ladder *l, const struct buf *line)
 /* Prompts have no newline, so these are looked for in what there is of a line. */
 static void judge_prompt(struct ladder *l, const struct buf *line)
 {
-    if (holds(line, " login:"))
+    if (holds(line, " login:")) {
         ladder_reach(l, RUNG_USERSPACE);
+        take_back_by_console(l);
+    }
     for (size_t i = 0; !l->dead && i < sizeof(ends) / sizeof(*ends); i++) {
-        if (holds(line, ends[i].text)) {
+        if (ends[i].is_prompt ? starts(line, ends[i].text) : holds(line, ends[i].text)) {
             l->dead = ends[i].reason;
             l->dead_words = ends[i].words;
             buf_add(&l->dead_line, line->p, line->n);
@@ -171,20 +198,25 @@ void ladder_event(struct ladder *l, const json_t *event)
     const char *kind = json_get_string(event, "event");
     const char *text = json_get_string(event, "text");
     const char *name = json_get_string(event, "name");
-    if (kind && strcmp(kind, "firmware") == 0 && text) {
+    const bool was_dead = l->dead;
+    if (!kind)
+        return;
+    if (strcmp(kind, "firmware") == 0 && text) {
         ladder_reach(l, RUNG_FIRMWARE);
         const struct buf line = {.p = (char *)text, .n = strlen(text)};
         judge_line(l, &line);
         judge_prompt(l, &line);
     }
-    if (kind && strcmp(kind, "qmp") == 0 && name && strcmp(name, "RESET") == 0 &&
-        l->rung > RUNG_FIRMWARE)
+    if (strcmp(kind, "qmp") == 0 && name && strcmp(name, "RESET") == 0 && l->rung > RUNG_FIRMWARE) {
         l->rung = RUNG_FIRMWARE;
-    if (kind && strcmp(kind, "qmp") == 0 && name && strcmp(name, "GUEST_PANICKED") == 0 &&
-        !l->dead) {
+        take_back(l);
+    }
+    if (strcmp(kind, "qmp") == 0 && name && strcmp(name, "GUEST_PANICKED") == 0 && !l->dead) {
         l->dead = "panic";
         l->dead_words = "its kernel panicked";
     }
+    if (l->dead && !was_dead)
+        l->dead_by_event = true;
 }
 
 void ladder_tail(const struct ladder *l, unsigned lines, struct buf *out)

@@ -41,6 +41,7 @@ struct ladder {
     struct buf tail;        /* the last complete lines */
     const char *dead;       /* a reason word once the guest cannot go on; constant */
     const char *dead_words; /* the sentence for it; constant */
+    bool dead_by_event;     /* QEMU or the firmware said so: only a reset takes that back */
     struct buf dead_line;   /* what gave it away */
 };
 

@@ -8,6 +8,7 @@
 #include "machine/record.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -44,12 +45,16 @@ void machine_env_done(struct machine_env *env)
 struct vm_lock {
     int fd;
     char *path;
+    bool has_no_vm; /* the file goes too; otherwise it stays, so that a full disk stops no later
+                       command */
 };
 
 static void vm_unlock(struct vm_lock *lock)
 {
-    if (lock->fd >= 0)
+    if (lock->fd >= 0 && lock->has_no_vm)
         fs_unlock_and_remove(lock->fd, lock->path);
+    else if (lock->fd >= 0)
+        close(lock->fd);
     free(lock->path);
     *lock = (struct vm_lock){.fd = -1};
 }
@@ -100,15 +105,20 @@ static bool is_half_done(const struct vmm_handle *vm)
 }
 
 /* The VM as it is, after what was half done is cleared away. Wants the lock. */
-static int open_settled(
-    struct machine_env *env, const char *name, struct vmm_handle **ret_vm, struct vmm_error **errp)
+static int open_settled(struct machine_env *env,
+    struct vm_lock *lock,
+    const char *name,
+    struct vmm_handle **ret_vm,
+    struct vmm_error **errp)
 {
     cleanup_handle struct vmm_handle *vm = NULL;
     int r = store_find(&env->home, name, &vm, errp);
+    lock->has_no_vm = r == -(int)VMM_E_VM_NOT_FOUND;
     if (r < 0)
         return r;
     if (is_half_done(vm)) {
         r = erase(env, vm, errp);
+        lock->has_no_vm = r == 0;
         return r < 0 ? r
                      : vmm_fail(errp,
                            &(struct diag){.code = VMM_E_VM_NOT_FOUND,
@@ -128,7 +138,6 @@ struct reserve {
     char id[37];
     char mac[18];
     uint16_t port;
-    bool is_half_done; /* out: there is a record, and its maker is gone */
 };
 
 static bool port_is_promised(const json_t *records, uint16_t port)
@@ -185,6 +194,14 @@ static int reserve_record(
         return vmm_fail(errp, &(struct diag){.code = VMM_E_VM_EXISTS, .help = help},
             "there is a VM \"%s\" already", name);
     }
+    /* Looked at before anything is written: what a killed command leaves is cleared away later, and
+     * a folder that is not ours must never be taken for that. */
+    cleanup_free char *work_dir = path_join(home->vms, name);
+    if (faccessat(AT_FDCWD, work_dir, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+        return vmm_fail(errp,
+            &(struct diag){.code = VMM_E_VM_EXISTS,
+                .help = "Nothing was touched. Move the folder away if it holds nothing you need."},
+            "the folder \"%s\" exists but belongs to no recorded VM", work_dir);
     do {
         draw_uuid(reserve->id);
         mac_from_uuid(reserve->id, reserve->mac);
@@ -197,7 +214,7 @@ static int reserve_record(
     struct vmm_handle vm = {
         .id = reserve->id,
         .name = (char *)name,
-        .work_dir = path_join(home->vms, name),
+        .work_dir = work_dir,
         .recorded_state = VMM_STATE_PREPARING,
         .vcpus = reserve->spec->vcpus,
         .memory_mib = reserve->spec->memory_mib,
@@ -206,7 +223,6 @@ static int reserve_record(
         .ssh_host_port = reserve->port,
     };
     json_put(records, name, record_encode(&vm));
-    free(vm.work_dir);
     return 0;
 }
 
@@ -247,7 +263,7 @@ int machine_create(struct machine_env *env,
             .id = reserve.id, .mac_addr = reserve.mac, .ssh_host_port = reserve.port},
         &vm, errp);
     if (r < 0) {
-        (void)store_remove(&env->home, spec->name, NULL);
+        lock.has_no_vm = store_remove(&env->home, spec->name, NULL) == 0;
         return r;
     }
     vm->vmfile_path = xstrdup_or_null(vmfile_path);
@@ -263,6 +279,20 @@ int machine_create(struct machine_env *env,
 
 /* ---- start, stop, destroy ---------------------------------------------------------------- */
 
+char *machine_state_advice(const char *name, enum vmm_state state)
+{
+    switch (state) {
+    case VMM_STATE_SUSPENDED:
+        return xasprintf("Run `vmctl resume %s`.", name);
+    case VMM_STATE_RUNNING:
+        return xasprintf("Run `vmctl stop %s` first.", name);
+    case VMM_STATE_FAILED:
+        return xasprintf("Run `vmctl stop %s`, then start it again.", name);
+    default:
+        return xasprintf("Run `vmctl start %s`.", name);
+    }
+}
+
 int machine_start(struct machine_env *env,
     const char *name,
     bool with_setup,
@@ -273,7 +303,7 @@ int machine_start(struct machine_env *env,
     cleanup_handle struct vmm_handle *vm = NULL;
     int r = vm_lock_take(env, name, &lock, errp);
     if (r == 0)
-        r = open_settled(env, name, &vm, errp);
+        r = open_settled(env, &lock, name, &vm, errp);
     if (r < 0)
         return r;
     enum vmm_state state;
@@ -281,9 +311,7 @@ int machine_start(struct machine_env *env,
     if (r < 0)
         return r;
     if (state != VMM_STATE_PREPARED && state != VMM_STATE_STOPPED) {
-        cleanup_free char *help = state == VMM_STATE_SUSPENDED
-                                      ? xasprintf("Run `vmctl resume %s`.", name)
-                                      : xasprintf("Run `vmctl stop %s` first.", name);
+        cleanup_free char *help = machine_state_advice(name, state);
         return vmm_fail(errp, &(struct diag){.code = VMM_E_VM_STATE, .help = help},
             "VM \"%s\" cannot be started: it is %s", name, vmm_state_name(state));
     }
@@ -318,7 +346,11 @@ static int clear_pending(
 int machine_setup_done(
     struct machine_env *env, const struct vmm_handle *vm, struct vmm_error **errp)
 {
-    return vm->setup_pending ? store_change(&env->home, clear_pending, (void *)vm, errp) : 0;
+    if (!vm->setup_pending)
+        return 0;
+    cleanup_vm_lock struct vm_lock lock = {.fd = -1};
+    const int r = vm_lock_take(env, vm->name, &lock, errp);
+    return r < 0 ? r : store_change(&env->home, clear_pending, (void *)vm, errp);
 }
 
 int machine_stop(struct machine_env *env,
@@ -331,7 +363,7 @@ int machine_stop(struct machine_env *env,
     cleanup_handle struct vmm_handle *vm = NULL;
     int r = vm_lock_take(env, name, &lock, errp);
     if (r == 0)
-        r = open_settled(env, name, &vm, errp);
+        r = open_settled(env, &lock, name, &vm, errp);
     if (r < 0)
         return r;
     enum vmm_state state;
@@ -373,16 +405,18 @@ static int switch_state(struct machine_env *env,
     enum vmm_state state;
     int r = vm_lock_take(env, name, &lock, errp);
     if (r == 0)
-        r = open_settled(env, name, &vm, errp);
+        r = open_settled(env, &lock, name, &vm, errp);
     if (r == 0)
         r = vmm_hypervisor_state(env->hypervisor, vm, &state, errp);
     if (r < 0)
         return r;
-    if (state != from)
-        return vmm_fail(errp,
-            &(struct diag){
-                .code = VMM_E_VM_STATE, .help = "`vmctl list` shows the state of every VM."},
+    if (state != from) {
+        cleanup_free char *help = state == VMM_STATE_RUNNING
+                                      ? xstrdup("Nothing needs to be done: it runs.")
+                                      : machine_state_advice(name, state);
+        return vmm_fail(errp, &(struct diag){.code = VMM_E_VM_STATE, .help = help},
             "VM \"%s\" cannot be %s: it is %s", name, verb, vmm_state_name(state));
+    }
     r = act(env->hypervisor, vm, errp);
     if (r < 0)
         return r;
@@ -409,7 +443,10 @@ int machine_destroy(struct machine_env *env, const char *name, struct vmm_error 
     int r = vm_lock_take(env, name, &lock, errp);
     if (r == 0)
         r = store_find(&env->home, name, &vm, errp);
-    return r < 0 ? r : erase(env, vm, errp);
+    if (r == 0)
+        r = erase(env, vm, errp);
+    lock.has_no_vm = r == 0 || r == -(int)VMM_E_VM_NOT_FOUND;
+    return r;
 }
 
 /* ---- looking ----------------------------------------------------------------------------- */
@@ -425,7 +462,13 @@ static int look_at(struct machine_env *env,
         return r;
     const bool has_process = *ret_state == VMM_STATE_RUNNING || *ret_state == VMM_STATE_SUSPENDED ||
                              *ret_state == VMM_STATE_FAILED;
-    vm->pid = has_process ? hypervisor_live_pid(env->hypervisor, vm) : 0;
+    const int64_t pid = has_process ? hypervisor_live_pid(env->hypervisor, vm) : 0;
+    if (pid != vm->pid) {
+        vm->pid_start_ticks = 0; /* they were of the process that is written down */
+        free(vm->boot_id);
+        vm->boot_id = NULL;
+    }
+    vm->pid = pid;
     return 0;
 }
 
@@ -436,7 +479,7 @@ int machine_look(struct machine_env *env,
     struct vmm_error **errp)
 {
     cleanup_handle struct vmm_handle *vm = NULL;
-    int r = store_find(&env->home, name, &vm, errp);
+    int r = store_look(&env->home, name, &vm, errp);
     if (r == 0)
         r = look_at(env, vm, ret_state, errp);
     if (r < 0)

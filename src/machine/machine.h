@@ -44,6 +44,10 @@ int machine_stop(struct machine_env *env,
     bool *ret_was_running,
     struct vmm_error **errp);
 
+/* The command that helps when a VM's state is in the way ("Run `vmctl resume web`."). The caller
+ * owns it. */
+char *machine_state_advice(const char *name, enum vmm_state state);
+
 /* Pauses and unpauses the virtual CPUs; in any other state VMM_E_VM_STATE. */
 int machine_suspend(struct machine_env *env, const char *name, struct vmm_error **errp);
 int machine_resume(struct machine_env *env, const char *name, struct vmm_error **errp);

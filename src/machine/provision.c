@@ -16,9 +16,9 @@
 
 enum {
     LOG_BYTES = 16 << 20,
-    TAIL_BYTES = 2048, /* of a failing step's output, for its error */
-    STEP_MS = 30 * 60000,
-    SHORT_MS = 60000, /* making or removing a folder */
+    TAIL_BYTES = 2048,    /* of a failing step's output, for its error */
+    STEP_MS = 30 * 60000, /* times the guest's slowness */
+    SHORT_MS = 60000,     /* making or removing a folder */
 };
 
 struct run {
@@ -60,15 +60,19 @@ static void take_stderr(void *arg, const char *bytes, size_t n)
 static int execute(
     struct run *run, const char *command, struct ssh_result *ret, struct vmm_error **errp)
 {
-    return ssh_exec(run->session, command,
+    const int r = ssh_exec(run->session, command,
         &(struct ssh_exec_opts){
             .on_stdout = take_stdout,
             .on_stderr = take_stderr,
             .arg = run,
-            .deadline = deadline_in_ms(STEP_MS),
+            .deadline = deadline_in_ms((int64_t)STEP_MS * hypervisor_patience(run->vm)),
             .cancel_fd = run->opts->cancel_fd,
         },
         ret, errp);
+    static const char mark[] = "\n[the rest of the output was too much to keep]\n";
+    if (r == 0 && ret->is_truncated)
+        take_output(run, false, mark, sizeof(mark) - 1);
+    return r;
 }
 
 static int judge(
@@ -143,8 +147,10 @@ static int make_remote_dir(struct run *run, char **ret_dir, struct vmm_error **e
     struct ssh_result result;
     cleanup_buf struct buf out = {0};
     const int r = ssh_exec(run->session, "umask 077 && mktemp -d /tmp/vmctl-provision-XXXXXXXX",
-        &(struct ssh_exec_opts){
-            .on_stdout = collect, .arg = &out, .deadline = deadline_in_ms(SHORT_MS)},
+        &(struct ssh_exec_opts){.on_stdout = collect,
+            .arg = &out,
+            .deadline = deadline_in_ms(SHORT_MS),
+            .cancel_fd = run->opts->cancel_fd},
         &result, errp);
     if (r < 0)
         return r;
@@ -169,7 +175,9 @@ static void remove_remote_dir(struct run *run, const char *dir)
     buf_adds(&command, "rm -rf -- ");
     ssh_quote(&command, str_view(dir));
     (void)ssh_exec(run->session, buf_cstr(&command),
-        &(struct ssh_exec_opts){.deadline = deadline_in_ms(SHORT_MS)}, &ignored, NULL);
+        &(struct ssh_exec_opts){
+            .deadline = deadline_in_ms(SHORT_MS), .cancel_fd = run->opts->cancel_fd},
+        &ignored, NULL);
 }
 
 static int run_script(struct run *run, const struct vmm_provision *step, struct vmm_error **errp)
@@ -230,8 +238,9 @@ static int announce_and_run(
     const int r = run_step(run, step, errp);
     if (r == -(int)VMM_E_PROVISION || r == 0)
         return r;
+    const bool keeps_code = r == -(int)VMM_E_INTERRUPTED || r == -(int)VMM_E_WAIT_TIMEOUT;
     return vmm_wrap(errp,
-        &(struct diag){.code = r == -(int)VMM_E_INTERRUPTED ? VMM_E_INTERRUPTED : VMM_E_PROVISION,
+        &(struct diag){.code = keeps_code ? (enum vmm_code) - r : VMM_E_PROVISION,
             .reason = errp && *errp ? vmm_error_reason(*errp) : NULL},
         "provision step %zu of %zu (%s) of VM \"%s\" failed", run->index + 1, run->count,
         kind_name(step->kind), run->vm->name);

@@ -23,6 +23,9 @@ void store_snapshot_done(struct store_snapshot *s);
 /* The VM of that name: a handle the caller owns, VMM_E_VM_NOT_FOUND (with a guess) otherwise. */
 int store_find(
     const struct home *home, const char *name, struct vmm_handle **ret_vm, struct vmm_error **errp);
+/* The same for commands that only look: from the copy when the file is damaged. */
+int store_look(
+    const struct home *home, const char *name, struct vmm_handle **ret_vm, struct vmm_error **errp);
 
 /* Changes the whole under the lock: `change` gets the name -> record object and says 0, or fails
  * and nothing is written. */

@@ -135,6 +135,7 @@ static bool has_steps(const struct worker *w)
 }
 
 static int log_in(struct worker *w,
+    bool is_fresh_boot,
     const struct vmm_handle *vm,
     struct ssh_session **ret_session,
     struct vmm_error **errp)
@@ -142,8 +143,10 @@ static int log_in(struct worker *w,
     if (!w->item->spec->has_ssh || w->run->opts->no_wait || vm->backend == VMM_BACKEND_NOOP)
         return 0;
     return wait_login(w->run->env, vm, NULL,
-        &(struct wait_opts){
-            .on_progress = on_progress, .arg = w, .cancel_fd = w->run->opts->cancel_fd},
+        &(struct wait_opts){.on_progress = on_progress,
+            .arg = w,
+            .is_fresh_boot = is_fresh_boot,
+            .cancel_fd = w->run->opts->cancel_fd},
         ret_session, errp);
 }
 
@@ -164,7 +167,7 @@ static int boot(struct worker *w,
         pass_notes(w);
     }
     if (r == 0)
-        r = log_in(w, *ret_vm, ret_session, errp);
+        r = log_in(w, /* is_fresh_boot */ true, *ret_vm, ret_session, errp);
     release(run, cost);
     return r;
 }
@@ -194,9 +197,7 @@ static int provision(struct worker *w,
 static int wrong_state(const struct worker *w, enum vmm_state state, struct vmm_error **errp)
 {
     const char *name = w->item->spec->name;
-    cleanup_free char *help = state == VMM_STATE_SUSPENDED
-                                  ? xasprintf("Run `vmctl resume %s`.", name)
-                                  : xasprintf("Run `vmctl stop %s` first.", name);
+    cleanup_free char *help = machine_state_advice(name, state);
     return vmm_fail(errp, &(struct diag){.code = VMM_E_VM_STATE, .help = help},
         "VM \"%s\" cannot be brought up: it is %s", name, vmm_state_name(state));
 }
@@ -209,7 +210,38 @@ static int finish_running(struct worker *w, const struct vmm_handle *vm, struct 
         return 0;
     }
     cleanup_ssh_session struct ssh_session *session = NULL;
-    int r = log_in(w, vm, &session, errp);
+    int r = log_in(w, /* is_fresh_boot */ false, vm, &session, errp);
+    if (r == 0)
+        r = provision(w, vm, session, errp);
+    if (r == 0)
+        w->item->outcome = UP_DONE;
+    return r;
+}
+
+/* One try. `*ret_again`: somebody else was quicker, so what there is has to be looked at again. */
+static int try_to_bring_up(struct worker *w, bool *ret_again, struct vmm_error **errp)
+{
+    cleanup_handle struct vmm_handle *found = NULL;
+    enum vmm_state state = VMM_STATE_STOPPED;
+    *ret_again = false;
+    int r = look(w, &found, &state, errp);
+    if (r < 0)
+        return r;
+    if (found && state == VMM_STATE_RUNNING)
+        return finish_running(w, found, errp);
+    if (found && state != VMM_STATE_PREPARED && state != VMM_STATE_STOPPED)
+        return wrong_state(w, state, errp);
+    r = check_cancelled(w, errp);
+    if (r == 0 && !found) {
+        r = create(w, errp);
+        *ret_again = r == -(int)VMM_E_VM_EXISTS;
+    }
+    if (r < 0)
+        return r;
+    cleanup_handle struct vmm_handle *vm = NULL;
+    cleanup_ssh_session struct ssh_session *session = NULL;
+    r = boot(w, &vm, &session, errp);
+    *ret_again = r == -(int)VMM_E_VM_STATE;
     if (r == 0)
         r = provision(w, vm, session, errp);
     if (r == 0)
@@ -219,28 +251,17 @@ static int finish_running(struct worker *w, const struct vmm_handle *vm, struct 
 
 static int bring_up(struct worker *w, struct vmm_error **errp)
 {
-    cleanup_handle struct vmm_handle *found = NULL;
-    enum vmm_state state = VMM_STATE_STOPPED;
-    int r = look(w, &found, &state, errp);
-    if (r < 0)
-        return r;
-    if (found && state == VMM_STATE_RUNNING)
-        return finish_running(w, found, errp);
-    if (found && state != VMM_STATE_PREPARED && state != VMM_STATE_STOPPED)
-        return wrong_state(w, state, errp);
-    r = check_cancelled(w, errp);
-    if (r == 0 && !found)
-        r = create(w, errp);
-    if (r < 0)
-        return r;
-    cleanup_handle struct vmm_handle *vm = NULL;
-    cleanup_ssh_session struct ssh_session *session = NULL;
-    r = boot(w, &vm, &session, errp);
-    if (r == 0)
-        r = provision(w, vm, session, errp);
-    if (r == 0)
-        w->item->outcome = UP_DONE;
-    return r;
+    enum { TRIES = 3 }; /* each lost race is another command's gain, so this comes to an end */
+    for (int i = 1;; i++) {
+        struct vmm_error *error = NULL;
+        bool again;
+        const int r = try_to_bring_up(w, &again, &error);
+        if (r == 0 || !again || i == TRIES) {
+            *errp = error;
+            return r;
+        }
+        vmm_error_free(error);
+    }
 }
 
 static void *work(void *arg)
@@ -266,6 +287,7 @@ int machine_up(
             .changed = PTHREAD_COND_INITIALIZER,
             .capacity = cpus > 0 ? (unsigned)cpus : 1},
     };
+    hypervisor_set_cancel_fd(env->hypervisor, opts->cancel_fd);
     struct worker *workers = xcalloc(count, sizeof(*workers));
     for (size_t i = 0; i < count; i++) {
         workers[i] = (struct worker){.run = &run, .item = &items[i], .index = i};

@@ -23,6 +23,7 @@ enum {
     STALL_MS = 60000,
     /* In all: a guest that prints for ever does not boot for ever. */
     TOTAL_MS = 15 * 60000,
+    OLD_VERDICT_MS = 5000,
     TAIL_LINES = 12,
     CHUNK_BYTES = 64 << 10,
 };
@@ -45,7 +46,9 @@ struct watch {
     int pidfd;
     struct ssh_connect *connect;
     enum ssh_stage stage;
-    const char *phrase; /* the last one told */
+    enum ssh_stage best_stage; /* only getting further than ever is progress */
+    struct deadline believe;   /* until then what the console said before we came is not believed */
+    const char *phrase;        /* the last one told */
     int64_t stall_ms;
     struct deadline stall;
     struct deadline total;
@@ -245,7 +248,7 @@ static void look(struct watch *w)
         ladder_reach(&w->ladder, RUNG_LOGIN);
     if (w->ladder.console_bytes != bytes || w->ladder.rung != rung)
         w->stall = deadline_in_ms(w->stall_ms);
-    if (w->ladder.sshd_signs != sshd_signs)
+    if (w->ladder.sshd_signs != sshd_signs && w->connect)
         ssh_connect_nudge(w->connect);
     tell(w);
 }
@@ -261,8 +264,10 @@ static int step(struct watch *w, struct ssh_session **ret_session, struct vmm_er
     enum ssh_stage stage = w->stage;
     ssh_connect_set_deadline(w->connect, next_deadline(w));
     const int r = ssh_connect_step(w->connect, &stage, ret_session, errp);
-    if (stage > w->stage)
+    if (stage > w->best_stage) {
+        w->best_stage = stage;
         w->stall = deadline_in_ms(w->stall_ms);
+    }
     w->stage = stage;
     look(w);
     if (r == 0)
@@ -278,13 +283,20 @@ static int step(struct watch *w, struct ssh_session **ret_session, struct vmm_er
         }
         return w->ladder.dead ? fail_dead(w, errp) : fail_stalled(w, errp);
     }
-    if (w->ladder.dead && w->ladder.rung < RUNG_LOGIN)
+    if (w->ladder.dead && w->ladder.rung < RUNG_LOGIN && deadline_passed(w->believe))
         return fail_dead(w, errp);
     if (w->pidfd < 0 || process_wait_gone(w->pidfd, deadline_in_ms(0)))
         return fail_ended(w, errp);
     if (deadline_passed(next_deadline(w)))
         return fail_stalled(w, errp);
     return 1;
+}
+
+/* When to look again though nothing happens. */
+static struct deadline next_look(const struct watch *w)
+{
+    return deadline_passed(w->believe) ? next_deadline(w)
+                                       : deadline_sooner(w->believe, next_deadline(w));
 }
 
 static int wait_for_more(struct watch *w, struct vmm_error **errp)
@@ -295,7 +307,7 @@ static int wait_for_more(struct watch *w, struct vmm_error **errp)
         {.fd = w->pidfd, .events = POLLIN},
         {.fd = w->opts->cancel_fd > 0 ? w->opts->cancel_fd : -1, .events = POLLIN},
     };
-    poll(fds, sizeof(fds) / sizeof(*fds), deadline_left_ms(next_deadline(w)));
+    poll(fds, sizeof(fds) / sizeof(*fds), deadline_left_ms(next_look(w)));
     if (fds[3].revents)
         return vmm_fail(errp, &(struct diag){.code = VMM_E_INTERRUPTED},
             "stopped waiting for VM \"%s\"; it stands at: %s", w->vm->name,
@@ -331,6 +343,11 @@ int wait_login(struct machine_env *env,
         r = login_target(&login, &key, &target, errp);
     if (r == 0)
         r = watch_init(&w, vm, opts, errp);
+    if (r == 0) {
+        look(&w);
+        /* An old verdict may be of a guest that somebody has mended by hand since. */
+        w.believe = deadline_in_ms(w.ladder.dead && !opts->is_fresh_boot ? OLD_VERDICT_MS : 0);
+    }
     if (r == 0)
         r = ssh_connect_start(&target,
             &(struct ssh_connect_opts){

@@ -11,6 +11,8 @@ struct wait_opts {
     /* Told when the phrase to show changes ("waiting for sshd"). May be NULL. */
     void (*on_progress)(void *arg, const char *phrase);
     void *arg;
+    /* We have just booted it: what its console says is of this boot and to be believed at once. */
+    bool is_fresh_boot;
     int cancel_fd; /* readable: give up (VMM_E_INTERRUPTED); 0 or less: none */
     /* Fails after this long whatever the guest does; 0: as long as it makes progress. */
     int64_t limit_ms;

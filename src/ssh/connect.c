@@ -539,7 +539,7 @@ int ssh_connect_start(const struct ssh_target *target,
     if ((r = look_up(c, errp)) < 0)
         return r;
     c->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-    c->timer_fd = timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC | TFD_NONBLOCK);
+    c->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
     if (c->epoll_fd < 0 || c->timer_fd < 0)
         return vmm_fail_io(errp, errno, "wait for", c->host);
     watch(c, c->timer_fd, EPOLLIN);

@@ -64,10 +64,13 @@ states() { vmctl list --json | json '" ".join(sorted(set(v["state"] for v in d))
     registry_is_sound
 }
 
+# Names whose looking for a port begins at the same one.
+same_port="vm1 vm105 vm201 vm303 vm355 vm367 vm427 vm477"
+
 @test "8 commands start a VM each at the same time: no two share a port" {
-    for i in 1 2 3 4 5 6 7 8; do
-        printf 'vm "vm%s" { image "disk.qcow2"; }\n' "$i" >"$i.kdl"
-        echo "vmctl up -f $i.kdl"
+    for name in $same_port; do
+        printf 'vm "%s" { image "disk.qcow2"; }\n' "$name" >"$name.kdl"
+        echo "vmctl up -f $name.kdl"
     done >commands
     at_once <commands
     [ "$codes" = "$(printf '0 %.0s' {1..8})" ]
@@ -82,16 +85,20 @@ states() { vmctl list --json | json '" ".join(sorted(set(v["state"] for v in d))
 }
 
 @test "one up of 8 VMs, stopped and started again: no two share a port" {
-    for i in 1 2 3 4 5 6 7 8; do
-        vmfile "vm$i"
+    for name in $same_port; do
+        vmfile "$name"
     done
     vmctl up
     registry_is_sound
     vmctl down
     is_nobody_left
+    # Also with those that do not run: what is promised is promised.
+    vmfile web58
+    vmctl up --name web58
+    registry_is_sound
     vmctl up
     [ "$(states)" = running ]
-    [ "$(qemus | wc -w)" = 8 ]
+    [ "$(qemus | wc -w)" = 9 ]
     registry_is_sound
 }
 
@@ -137,7 +144,7 @@ states() { vmctl list --json | json '" ".join(sorted(set(v["state"] for v in d))
     start_clock
     vmctl list
     vmctl status web
-    took_below 500
+    took_below 2000
     [ "$(field web state)" = stopped ]
     run ! is_gone "$start"
     exec 8>&-
@@ -148,7 +155,7 @@ states() { vmctl list --json | json '" ".join(sorted(set(v["state"] for v in d))
 # A qemu-img that says it is there and hangs.
 hanging_qemu_img() {
     mkdir bin
-    printf '#!/bin/sh\necho $$ >"$HOME/qemu-img.pid"\nexec tail -f /dev/null\n' >bin/qemu-img
+    printf '#!/bin/sh\necho $$ >"$HOME/qemu-img.pid"\nexec sleep 600\n' >bin/qemu-img
     chmod +x bin/qemu-img
 }
 

@@ -194,7 +194,9 @@ up_works_again() {
 
     # 10 s for QEMU's answer.
     stderr=$(<said-hanging)
-    says 'error[vm_manager::qemu::qmp_connect_failed]: QEMU runs for VM "hanging" but does not answer'
+    says 'error[vm_manager::qemu::qmp_'
+    says 'VM "hanging"'
+    says 'did not answer "cont"'
     # 10 s for who holds the lock.
     stderr=$(<said-locked)
     says 'error[vm_manager::vm::busy]: VM "locked" is being worked on'

@@ -46,6 +46,9 @@ state_is() { [ "$(field "$1" state)" = "$2" ]; }
     vmctl up --no-wait
     run find "$data" ! -type l -perm /077
     [ -z "$output" ]
+    # And so is what either would make without thinking of it.
+    grep -qx $'Umask:\t0077' "/proc/$(keepers)/status"
+    grep -qx $'Umask:\t0077' "/proc/$(qemus)/status"
 }
 
 @test "list shows every VM" {
@@ -161,8 +164,9 @@ state_is() { [ "$(field "$1" state)" = "$2" ]; }
     says '"web"'
     says running
     says 'vmctl stop web'
-    vmctl_fails 1 vm_manager::vm::invalid_state resume web
-    says running
+    run --separate-stderr vmctl resume web
+    [ "$status" = 1 ]
+    says 'error[vm_manager::vm::invalid_state]: VM "web" cannot be resumed: it is running'
     vmctl suspend web
     vmctl_fails 1 vm_manager::vm::invalid_state suspend web
     says suspended
@@ -289,11 +293,12 @@ state_is() { [ "$(field "$1" state)" = "$2" ]; }
 }
 
 @test "a taken ssh port: the VM gets another and is told so" {
-    vmfile web
+    local name=web-$BASHPID # the port comes from the name: not one that another run has as well
+    vmfile "$name"
     vmctl up
     local port
-    port=$(field web ssh_host_port)
-    vmctl stop web
+    port=$(field "$name" ssh_host_port)
+    vmctl stop "$name"
     python -c 'import socket, sys
 s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
 s.bind(("127.0.0.1", int(sys.argv[1]))); s.listen(); print("taken", flush=True); sys.stdin.read()' "$port" \
@@ -304,7 +309,7 @@ s.bind(("127.0.0.1", int(sys.argv[1]))); s.listen(); print("taken", flush=True);
     touch done
     [ "$status" = 0 ]
     says "port $port is taken"
-    [ "$(field web ssh_host_port)" != "$port" ]
+    [ "$(field "$name" ssh_host_port)" != "$port" ]
     wait "$holder"
 }
 

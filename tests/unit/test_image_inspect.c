@@ -53,7 +53,7 @@ static void qemu_img(const char *arguments)
     for (char *word = strtok(copy, " "); word && n < 23; word = strtok(NULL, " "))
         argv[n++] = word;
     cleanup_buf struct buf err = {0};
-    const int r = process_run(argv, deadline_in_ms(60000), NULL, &err);
+    const int r = process_run(argv, deadline_in_ms(60000), 0, NULL, &err);
     if (r != 0)
         fail_msg("qemu-img %s: %d: %s", arguments, r, buf_cstr(&err));
 }

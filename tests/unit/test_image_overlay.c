@@ -50,7 +50,7 @@ static char *in_folder(const char *name)
 static int run(const char *const *argv, struct buf *out)
 {
     cleanup_buf struct buf err = {0};
-    return process_run(argv, deadline_in_ms(60000), out, &err);
+    return process_run(argv, deadline_in_ms(60000), 0, out, &err);
 }
 
 /* A raw base of 1 MiB whose first sector is 0x5a. */
@@ -124,7 +124,7 @@ static void sizes_are_the_bases_or_larger(void **state)
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
         unlink(overlay);
         struct vmm_error *e = NULL;
-        if (image_create_overlay(base, "raw", overlay, cases[i].asked, &e) < 0)
+        if (image_create_overlay(base, "raw", overlay, cases[i].asked, 0, &e) < 0)
             fail_msg("line %d: %s", cases[i].line, vmm_error_message(e));
         check_overlay(base, "raw", overlay, cases[i].got);
         assert_true(qemu_reads_base_through(overlay));
@@ -146,7 +146,7 @@ static void odd_names_work(void **state)
         assert_int_equal(mkdir(dir, 0700), 0);
         make_raw(base);
         struct vmm_error *e = NULL;
-        if (image_create_overlay(base, "raw", overlay, 0, &e) < 0)
+        if (image_create_overlay(base, "raw", overlay, 0, 0, &e) < 0)
             fail_msg("%s: %s", names[i], vmm_error_message(e));
         check_overlay(base, "raw", overlay, 1 << 20);
         if (!qemu_reads_base_through(overlay))
@@ -161,11 +161,11 @@ static void relative_paths(void **state)
     cleanup_free char *base = in_folder("rel.raw");
     make_raw(base);
     assert_int_equal(chdir(folder), 0);
-    assert_int_equal(image_create_overlay(base, "raw", "-rel.qcow2", 0, NULL), 0);
+    assert_int_equal(image_create_overlay(base, "raw", "-rel.qcow2", 0, 0, NULL), 0);
     check_overlay(base, "raw", "-rel.qcow2", 1 << 20);
     struct vmm_error *e = NULL;
     assert_int_equal(
-        image_create_overlay("rel.raw", "raw", "rel2.qcow2", 0, &e), -VMM_E_IMAGE_OVERLAY);
+        image_create_overlay("rel.raw", "raw", "rel2.qcow2", 0, 0, &e), -VMM_E_IMAGE_OVERLAY);
     assert_non_null(strstr(vmm_error_message(e), "not absolute"));
     vmm_error_free(e);
     assert_int_equal(chdir("/"), 0);
@@ -192,7 +192,7 @@ static void a_smaller_disk_is_refused_with_numbers(void **state)
         unlink(base);
         make_qcow2(base, cases[i].base);
         struct vmm_error *e = NULL;
-        assert_int_equal(image_create_overlay(base, "qcow2", overlay, cases[i].asked, &e),
+        assert_int_equal(image_create_overlay(base, "qcow2", overlay, cases[i].asked, 0, &e),
             -VMM_E_IMAGE_TOO_SMALL);
         if (!strstr(vmm_error_message(e), cases[i].message) ||
             !strstr(vmm_error_help(e), cases[i].help))
@@ -210,7 +210,7 @@ static void expect_failure(const char *base,
     const char *words)
 {
     struct vmm_error *e = NULL;
-    const int r = image_create_overlay(base, format, overlay, size, &e);
+    const int r = image_create_overlay(base, format, overlay, size, 0, &e);
     if (r != -(int)code || !strstr(vmm_error_message(e), words))
         fail_msg("%s: %d: %s", overlay, r, e ? vmm_error_message(e) : "made");
     vmm_error_free(e);
@@ -287,7 +287,7 @@ static void failures_of_qemu_img_are_told(void **state)
     expect_failure(base, "raw", overlay, 0, VMM_E_IMAGE_OVERLAY, "wrote something else");
     stand_in("printf 'bad \\033[31mred\\nsecond\\n' >&2; exit 1");
     struct vmm_error *e = NULL;
-    assert_int_equal(image_create_overlay(base, "raw", overlay, 0, &e), -VMM_E_IMAGE_OVERLAY);
+    assert_int_equal(image_create_overlay(base, "raw", overlay, 0, 0, &e), -VMM_E_IMAGE_OVERLAY);
     assert_string_equal(vmm_error_details(e), "bad \\x1b[31mred\nsecond\n");
     vmm_error_free(e);
 }
@@ -303,7 +303,7 @@ static void qemu_img_is_told_every_format(void **state)
     make_raw(base);
     cleanup_free char *script = xasprintf("for a; do echo \"$a\"; done > %s; exit 1", seen);
     stand_in(script);
-    image_create_overlay(base, "raw", overlay, 0, NULL);
+    image_create_overlay(base, "raw", overlay, 0, 0, NULL);
     cleanup_buf struct buf args = {0};
     assert_int_equal(fs_read_file(seen, 4096, &args), 0);
     cleanup_free char *want =

@@ -16,13 +16,13 @@ static void a_run_keeps_output_and_status(void **state)
     cleanup_buf struct buf out = {0};
     cleanup_buf struct buf err = {0};
     const char *const argv[] = {"sh", "-c", "echo out; echo err >&2; exit 3", NULL};
-    assert_int_equal(process_run(argv, deadline_in_ms(5000), &out, &err), 3);
+    assert_int_equal(process_run(argv, deadline_in_ms(5000), 0, &out, &err), 3);
     assert_string_equal(buf_cstr(&out), "out\n");
     assert_string_equal(buf_cstr(&err), "err\n");
     const char *const killed[] = {"sh", "-c", "kill -9 $$", NULL};
-    assert_int_equal(process_run(killed, deadline_in_ms(5000), NULL, NULL), 128 + SIGKILL);
+    assert_int_equal(process_run(killed, deadline_in_ms(5000), 0, NULL, NULL), 128 + SIGKILL);
     const char *const missing[] = {"no-such-program-anywhere", NULL};
-    assert_int_equal(process_run(missing, deadline_in_ms(5000), NULL, NULL), -ENOENT);
+    assert_int_equal(process_run(missing, deadline_in_ms(5000), 0, NULL, NULL), -ENOENT);
 }
 
 static void a_run_that_hangs_ends_at_its_deadline(void **state)
@@ -30,7 +30,7 @@ static void a_run_that_hangs_ends_at_its_deadline(void **state)
     (void)state;
     const char *const argv[] = {"sleep", "60", NULL};
     const int64_t before = clock_ms();
-    assert_int_equal(process_run(argv, deadline_in_ms(100), NULL, NULL), -ETIMEDOUT);
+    assert_int_equal(process_run(argv, deadline_in_ms(100), 0, NULL, NULL), -ETIMEDOUT);
     assert_true(clock_ms() - before < 2000);
 }
 
@@ -43,7 +43,7 @@ static void a_child_gets_nothing_that_was_not_listed(void **state)
     assert_int_equal(setenv("SECRET_TOKEN", "canary", 1), 0);
     cleanup_buf struct buf out = {0};
     const char *const argv[] = {"sh", "-c", "ls /proc/self/fd | sort -n | tr '\\n' ' '; env", NULL};
-    assert_int_equal(process_run(argv, deadline_in_ms(5000), &out, NULL), 0);
+    assert_int_equal(process_run(argv, deadline_in_ms(5000), 0, &out, NULL), 0);
     assert_int_equal(strncmp(buf_cstr(&out), "0 1 2 3 ", 8), 0); /* 3 is ls's own */
     assert_int_not_equal(buf_cstr(&out)[8], '4');
     assert_null(strstr(buf_cstr(&out), "canary"));
@@ -90,10 +90,10 @@ static void only_the_process_that_fits_everything_is_ours(void **state)
     other = who;
     other.boot_id[0] = other.boot_id[0] == 'a' ? 'b' : 'a';
     assert_int_equal(process_open_verified(&other, TOKEN), -ESRCH);
-    assert_int_equal(process_scan_for(TOKEN), pid);
+    assert_int_equal(process_scan_for("read x", TOKEN), pid);
     end(pid);
     assert_int_equal(process_open_verified(&who, TOKEN), -ESRCH);
-    assert_int_equal(process_scan_for(TOKEN), 0);
+    assert_int_equal(process_scan_for("read x", TOKEN), 0);
 }
 
 static bool next_pid_will_be(pid_t pid)

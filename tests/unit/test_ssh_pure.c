@@ -367,7 +367,7 @@ static void check_shell(const char *const *shell, const char *folder)
     cleanup_free char *path = path_join(folder, "script");
     const char *argv[4] = {shell[0], shell[1] ? shell[1] : path, shell[1] ? path : NULL, NULL};
     cleanup_buf struct buf out = {0};
-    const int status = process_run(argv, deadline_in_ms(60000), &out, NULL);
+    const int status = process_run(argv, deadline_in_ms(60000), 0, &out, NULL);
     if (status != 0 || out.n != want.n || memcmp(out.p, want.p, want.n) != 0)
         fail_msg("%s ended with %d and %zu bytes of %zu", shell[0], status, out.n, want.n);
 }

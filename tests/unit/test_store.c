@@ -99,7 +99,10 @@ static void a_damaged_registry_is_reported_and_never_overwritten(void **state)
     for (size_t i = 0; i < ROWS(damaged); i++) {
         char *dir = test_folder();
         struct home home = home_in(dir);
-        const struct vmm_handle first = {.name = (char *)"first", .id = (char *)"1", .vcpus = 1};
+        const struct vmm_handle first = {.name = (char *)"first",
+            .id = (char *)"1",
+            .vcpus = 1,
+            .recorded_state = VMM_STATE_STOPPED};
         const struct vmm_handle second = {.name = (char *)"second", .id = (char *)"2", .vcpus = 1};
         assert_int_equal(store_put(&home, &first, NULL), 0);
         assert_int_equal(store_put(&home, &second, NULL), 0);

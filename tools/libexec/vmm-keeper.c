@@ -8,7 +8,8 @@ int main(void)
 {
     umask(077);
     /* Nobody's child: the tool that started us will be gone long before the VM. */
-    if (fork() != 0)
-        _exit(0);
+    const pid_t pid = fork();
+    if (pid != 0)
+        _exit(pid < 0 ? 1 : 0);
     return keeper_main(3);
 }

@@ -115,9 +115,7 @@ static int check_running(const char *name, enum vmm_state state, struct vmm_erro
 {
     if (state == VMM_STATE_RUNNING)
         return 0;
-    cleanup_free char *help = state == VMM_STATE_SUSPENDED
-                                  ? xasprintf("Run `vmctl resume %s`.", name)
-                                  : xasprintf("Run `vmctl start %s`.", name);
+    cleanup_free char *help = machine_state_advice(name, state);
     return vmm_fail(errp, &(struct diag){.code = VMM_E_VM_STATE, .help = help},
         "VM \"%s\" cannot be entered: it is %s", name, vmm_state_name(state));
 }

@@ -8,6 +8,8 @@
 #include "base/fs.h"
 #include "base/json.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -54,6 +56,14 @@ static char *kvm_verdict(struct vmm_hypervisor *h, bool *ret_is_news)
 {
     cleanup_buf struct buf boot_id = {0};
     char *why = NULL;
+    /* Whether it may be opened can change any time (a group joined, a module loaded): asked anew.
+     * Only what the test guest itself showed is remembered. */
+    cleanup_close int device = open(KVM_DEVICE, O_RDWR | O_CLOEXEC);
+    if (device < 0) {
+        *ret_is_news = true;
+        return errno == ENOENT ? xstrdup("there is no " KVM_DEVICE)
+                               : xasprintf(KVM_DEVICE " cannot be opened: %s", strerror(errno));
+    }
     pthread_mutex_lock(&h->lock);
     read_boot_id(&boot_id);
     *ret_is_news = !recall_verdict(h->data_dir, buf_cstr(&boot_id), &why);

@@ -8,6 +8,7 @@
 #include "base/process.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,6 +49,16 @@ int qemu_open_process(const struct vmm_handle *vm, int64_t *ret_pid)
     return pidfd;
 }
 
+/* Also one that is in no file: before a disk is deleted or a VM said to be stopped. */
+static int open_any_process(const struct vmm_handle *vm)
+{
+    const int pidfd = qemu_open_process(vm, NULL);
+    if (pidfd >= 0 || strlen(vm->id) < 8)
+        return pidfd;
+    const struct process_identity who = {.pid = process_scan_for("-uuid", vm->id)};
+    return process_open_verified(&who, vm->id);
+}
+
 int tool_monitor_open(const struct vmm_handle *vm,
     struct deadline deadline,
     struct tool_monitor *ret,
@@ -86,7 +97,7 @@ int64_t qemu_live_pid(struct vmm_hypervisor *h, const struct vmm_handle *vm)
     cleanup_close int pidfd = qemu_open_process(vm, &pid);
     if (pidfd < 0)
         return 0;
-    keeper_adopt(vm);
+    keeper_adopt(vm, /* wait_ms */ 0);
     return pid;
 }
 
@@ -94,10 +105,10 @@ static enum vmm_state state_of(const struct qmp_status *status)
 {
     switch (status->state) {
     case QMP_RUN_STATE_PAUSED:
+    case QMP_RUN_STATE_IO_ERROR: /* the host's disk was full: `resume` when there is space again */
         return VMM_STATE_SUSPENDED;
     case QMP_RUN_STATE_GUEST_PANICKED:
     case QMP_RUN_STATE_INTERNAL_ERROR:
-    case QMP_RUN_STATE_IO_ERROR:
         return VMM_STATE_FAILED;
     default:
         return VMM_STATE_RUNNING;
@@ -111,11 +122,14 @@ int qemu_state(struct vmm_hypervisor *h,
 {
     (void)h;
     (void)errp;
+    if (vm->recorded_state == VMM_STATE_PREPARING || vm->recorded_state == VMM_STATE_DESTROYED) {
+        *ret_state = vm->recorded_state; /* half made, half deleted: no VM, whatever still runs */
+        return 0;
+    }
     cleanup_close int pidfd = qemu_open_process(vm, NULL);
     if (pidfd < 0) {
-        const bool was_started =
-            vm->recorded_state != VMM_STATE_PREPARED && vm->recorded_state != VMM_STATE_PREPARING;
-        *ret_state = was_started ? VMM_STATE_STOPPED : vm->recorded_state;
+        *ret_state =
+            vm->recorded_state == VMM_STATE_PREPARED ? VMM_STATE_PREPARED : VMM_STATE_STOPPED;
         return 0;
     }
     struct tool_monitor monitor;
@@ -195,26 +209,33 @@ static int end_process(
 }
 
 /* The keeper writes the end down and tidies up; whoever starts or deletes next must find it done.
- */
-static void await_keeper(const struct vmm_handle *vm)
+ * Where there was none (any more), the sockets are still there. */
+static void finish_end(const struct vmm_handle *vm)
 {
     cleanup_free char *path = path_join(vm->work_dir, WORKDIR_KEEPER_LOCK);
     cleanup_close int lock_fd = fs_lock(path, deadline_in_ms(MONITOR_MS), NULL);
-    (void)lock_fd;
+    cleanup_close int dirfd = open(vm->work_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (lock_fd < 0 || dirfd < 0)
+        return;
+    for (int s = 0; s < QEMU_SOCKET_COUNT_; s++)
+        unlinkat(dirfd, qemu_socket_name((enum qemu_socket)s), 0);
+    unlinkat(dirfd, WORKDIR_CONSOLE, 0);
+    unlinkat(dirfd, WORKDIR_PIDFILE, 0);
 }
 
 int qemu_stop(
     struct vmm_hypervisor *h, struct vmm_handle *vm, int64_t timeout_ms, struct vmm_error **errp)
 {
     (void)h;
-    cleanup_close int pidfd = qemu_open_process(vm, NULL);
+    cleanup_close int pidfd = open_any_process(vm);
     int r = 0;
     if (pidfd >= 0) {
         /* Whatever the monitor says, the ladder goes on. */
+        keeper_adopt(vm, MONITOR_MS); /* so that somebody records how it ends */
         const bool was_asked = timeout_ms > 0 && with_monitor(vm, press_power_button, NULL) == 0;
         if (!was_asked || !process_wait_gone(pidfd, deadline_in_ms(timeout_ms)))
             r = end_process(vm, pidfd, TERM_MS, errp);
-        await_keeper(vm);
+        finish_end(vm);
     }
     if (r == 0)
         vm->pid = 0;
@@ -223,11 +244,11 @@ int qemu_stop(
 
 int qemu_kill(const struct vmm_handle *vm, struct vmm_error **errp)
 {
-    cleanup_close int pidfd = qemu_open_process(vm, NULL);
+    cleanup_close int pidfd = open_any_process(vm);
     if (pidfd < 0)
         return 0;
     /* SIGTERM lets QEMU close its images; nothing of them will be kept, so it gets no time. */
     const int r = end_process(vm, pidfd, 0, errp);
-    await_keeper(vm);
+    finish_end(vm);
     return r;
 }

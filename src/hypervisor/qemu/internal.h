@@ -76,8 +76,9 @@ void tool_monitor_close(struct tool_monitor *m);
 /* A pidfd of the VM's QEMU, or -ESRCH. Looks at the pidfile when the handle does not know. */
 int qemu_open_process(const struct vmm_handle *vm, int64_t *ret_pid);
 
-/* Starts a keeper for a QEMU that has lost its own; does not wait. */
-void keeper_adopt(const struct vmm_handle *vm);
+/* Starts a keeper for a QEMU that has lost its own; waits up to `wait_ms` until it has dialled in.
+ */
+void keeper_adopt(const struct vmm_handle *vm, int64_t wait_ms);
 
 int qemu_start(struct vmm_hypervisor *h, struct vmm_handle *vm, struct vmm_error **errp);
 int qemu_stop(

@@ -33,7 +33,7 @@ enum {
     STDERR_TAIL_BYTES = 4096,
     FIRMWARE_LINE_BYTES = 400,
     FIRMWARE_LINES_MAX = 400, /* of one boot: SeaBIOS says about 100 */
-    HANDSHAKE_MS = 60000,     /* a host under load; the tool's own deadline is what people see */
+    HANDSHAKE_MS = 30000,     /* the tool waits longer than all of a keeper's deadlines together */
     MONITOR_MS = 10000,
     DRAIN_MS = 500,
 };
@@ -42,6 +42,7 @@ struct keeper {
     const char *name;
     const char *id;
     const char *work_dir;
+    int request_fd; /* the tool that asked, until it has its answer */
     int dirfd;
     int lock_fd;
     int sockets[QEMU_SOCKET_COUNT_]; /* QEMU's, ours only until it runs */
@@ -164,6 +165,8 @@ static int spawn_qemu(struct keeper *k, const char *const *argv, struct vmm_erro
     k->child = pid;
     k->pid = pid;
     k->pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+    if (k->pidfd < 0)
+        return vmm_fail_io(errp, errno, "watch the process of", k->name);
     return 0;
 }
 
@@ -220,6 +223,19 @@ static int explain_failed_start(struct keeper *k, struct vmm_error **errp)
     cleanup_buf struct buf said = {0};
     utf8_sanitize(&said, buf_cstr(&k->stderr_tail), k->stderr_tail.n);
     const char *details = said.n ? buf_cstr(&said) : NULL;
+    if (vmm_error_code(monitor) == VMM_E_INTERRUPTED)
+        return vmm_fail(
+            errp, &(struct diag){.code = VMM_E_INTERRUPTED}, "%s", vmm_error_message(monitor));
+    const char *reason = vmm_error_reason(monitor);
+    const bool was_refused = vmm_error_code(monitor) == VMM_E_QMP_COMMAND && reason &&
+                             strcmp(reason, "timeout") != 0 && strcmp(reason, "closed") != 0;
+    if (!ended && was_refused)
+        return vmm_fail(errp,
+            &(struct diag){.code = VMM_E_QMP_COMMAND,
+                .reason = reason,
+                .help = vmm_error_help(monitor),
+                .details = details},
+            "QEMU for VM \"%s\" would not start it: %s", k->name, vmm_error_message(monitor));
     if (!ended)
         return vmm_fail(errp,
             &(struct diag){.code = VMM_E_QMP_CONNECT, .reason = "timeout", .details = details},
@@ -232,7 +248,7 @@ static int explain_failed_start(struct keeper *k, struct vmm_error **errp)
         &(struct diag){.code = port_taken ? VMM_E_HOST_PORT : VMM_E_QEMU_SPAWN,
             .details = details,
             .help = port_taken ? "Another program took the port just now; run the command again."
-                               : NULL},
+                               : "QEMU's own words are above; all of them are in qemu.log."},
         "QEMU for VM \"%s\" %s before it was ready", k->name, how);
 }
 
@@ -262,6 +278,16 @@ static void open_logs(struct keeper *k, enum ring_log_start start)
     ring_log_open(&k->qemu_log, k->dirfd, WORKDIR_QEMU_LOG, QEMU_LOG_BYTES, start);
 }
 
+/* A tool that was killed or interrupted meanwhile has hung up: then the start is undone. */
+static int check_still_wanted(const struct keeper *k, struct vmm_error **errp)
+{
+    struct pollfd asker = {.fd = k->request_fd, .events = POLLRDHUP};
+    if (poll(&asker, 1, 0) == 0)
+        return 0;
+    return vmm_fail(errp, &(struct diag){.code = VMM_E_INTERRUPTED},
+        "the start of VM \"%s\" was called off", k->name);
+}
+
 /* Lets the guest go, once everything that listens to it is in place. */
 static int start(struct keeper *k, const char *const *argv, struct vmm_error **errp)
 {
@@ -275,6 +301,8 @@ static int start(struct keeper *k, const char *const *argv, struct vmm_error **e
         return r;
     r = dial(k, errp);
     if (r == 0)
+        r = check_still_wanted(k, errp);
+    if (r == 0)
         r = qmp_cont(k->qmp, deadline_in_ms(MONITOR_MS), errp);
     if (r < 0)
         return explain_failed_start(k, errp);
@@ -287,11 +315,11 @@ static int start(struct keeper *k, const char *const *argv, struct vmm_error **e
 static int adopt(struct keeper *k, struct vmm_error **errp)
 {
     const struct process_identity who = {.pid = (pid_t)k->pid};
-    open_logs(k, RING_LOG_APPEND);
     k->pidfd = process_open_verified(&who, k->id);
     if (k->pidfd < 0)
         return vmm_fail(
             errp, &(struct diag){.code = VMM_E_VM_STATE}, "VM \"%s\" does not run", k->name);
+    open_logs(k, RING_LOG_APPEND);
     int r = dial(k, errp);
     /* Its first keeper may have been killed before it let the guest go. */
     struct qmp_status status;
@@ -390,6 +418,8 @@ static void take_monitor(struct keeper *k)
 static void take_all(struct keeper *k, struct pollfd *fds, unsigned n)
 {
     enum { SERIAL = 1, FIRMWARE, MONITOR, STDERR, CONSOLE };
+    /* Viewers first, while their list is the one that was polled: output drops those that left. */
+    keeper_console_dispatch(&k->console, fds + CONSOLE, n - CONSOLE);
     if (fds[SERIAL].revents & POLLOUT)
         give_serial(k);
     if (fds[SERIAL].revents & (POLLIN | POLLHUP | POLLERR))
@@ -400,7 +430,6 @@ static void take_all(struct keeper *k, struct pollfd *fds, unsigned n)
         take_monitor(k);
     if (fds[STDERR].revents)
         take_stderr(k);
-    keeper_console_dispatch(&k->console, fds + CONSOLE, n - CONSOLE);
 }
 
 /* One round. True when QEMU has ended. */
@@ -448,12 +477,22 @@ static void describe_end(const struct keeper *k, json_t *event)
         json_put(event, "stderr", json_text(k->stderr_tail.p, k->stderr_tail.n));
 }
 
+/* QEMU writes and locks it; that of another QEMU of this VM is not ours to remove. */
+static bool pidfile_is_ours(const struct keeper *k)
+{
+    cleanup_close int fd = fs_open_beneath(k->dirfd, WORKDIR_PIDFILE, O_RDONLY);
+    cleanup_buf struct buf text = {0};
+    return fd >= 0 && fs_read_all(fd, 64, &text) == 0 &&
+           strtol(buf_cstr(&text), NULL, 10) == k->pid;
+}
+
 static void remove_runtime_files(const struct keeper *k)
 {
     for (int s = 0; s < QEMU_SOCKET_COUNT_; s++)
         unlinkat(k->dirfd, qemu_socket_name((enum qemu_socket)s), 0);
     unlinkat(k->dirfd, WORKDIR_CONSOLE, 0);
-    unlinkat(k->dirfd, WORKDIR_PIDFILE, 0);
+    if (pidfile_is_ours(k))
+        unlinkat(k->dirfd, WORKDIR_PIDFILE, 0);
 }
 
 static void record_end(struct keeper *k)
@@ -515,9 +554,11 @@ static int hold_lock(struct keeper *k, struct vmm_error **errp)
     if (k->dirfd < 0)
         return vmm_fail_io(errp, errno, "open the folder", k->work_dir);
     k->lock_fd = fs_lock(path, deadline_in_ms(MONITOR_MS), NULL);
-    if (k->lock_fd < 0)
+    if (k->lock_fd == -ETIMEDOUT)
         return vmm_fail(
             errp, &(struct diag){.code = VMM_E_VM_BUSY}, "VM \"%s\" has a keeper already", k->name);
+    if (k->lock_fd < 0)
+        return vmm_fail_io(errp, -k->lock_fd, "lock", path);
     return 0;
 }
 
@@ -540,13 +581,14 @@ int keeper_main(int request_fd)
     signal(SIGPIPE, SIG_IGN);
     cleanup_error struct vmm_error *error = NULL;
     cleanup_json json_t *request = NULL;
-    if (keeper_receive(request_fd, deadline_in_ms(MONITOR_MS), &request, &error) < 0)
+    if (keeper_receive(request_fd, 0, deadline_in_ms(MONITOR_MS), &request, &error) < 0)
         return 1;
     struct keeper k = {
         .name = json_get_string(request, "name"),
         .id = json_get_string(request, "id"),
         .work_dir = json_get_string(request, "work_dir"),
         .pid = json_get_integer(request, "pid", 2, INT32_MAX, 0),
+        .request_fd = request_fd,
         .lock_fd = -1,
         .dirfd = -1,
         .stderr_fd = -1,

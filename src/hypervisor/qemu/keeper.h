@@ -13,9 +13,11 @@
 
 enum { KEEPER_FRAME_MAX_BYTES = 1 << 20 };
 
-/* Takes neither. 0, or an error that names what was waited for. */
+/* Takes neither. 0, or an error that names what was waited for. `cancel_fd`: readable means stop
+ * (VMM_E_INTERRUPTED); 0 or less is none. */
 int keeper_send(int fd, json_t *message, struct vmm_error **errp);
-int keeper_receive(int fd, struct deadline deadline, json_t **ret_message, struct vmm_error **errp);
+int keeper_receive(
+    int fd, int cancel_fd, struct deadline deadline, json_t **ret_message, struct vmm_error **errp);
 
 /* Everything the helper process does; returns its exit status. */
 int keeper_main(int request_fd);

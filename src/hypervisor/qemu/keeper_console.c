@@ -16,16 +16,6 @@ static void drop_viewer(struct keeper_console *c, unsigned i)
     c->viewers[i] = c->viewers[--c->viewer_count];
 }
 
-void keeper_console_done(struct keeper_console *c)
-{
-    while (c->viewer_count)
-        drop_viewer(c, 0);
-    if (c->listen_fd >= 0)
-        close(c->listen_fd);
-    buf_done(&c->scrollback);
-    buf_done(&c->input);
-}
-
 /* False when the viewer is gone. */
 static bool flush(struct keeper_viewer *v)
 {

@@ -29,7 +29,6 @@ struct keeper_console {
 
 /* Takes `listen_fd`. */
 void keeper_console_init(struct keeper_console *c, int listen_fd);
-void keeper_console_done(struct keeper_console *c);
 /* Bytes from the guest. */
 void keeper_console_output(struct keeper_console *c, const char *p, size_t n);
 /* Fills pollfds (1 + viewers of them) and returns how many. */

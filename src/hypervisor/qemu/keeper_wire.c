@@ -12,8 +12,10 @@
 
 static int broken(struct vmm_error **errp)
 {
-    return vmm_fail(
-        errp, &(struct diag){.code = VMM_E_HELPER}, "the keeper of the VM ended unexpectedly");
+    return vmm_fail(errp,
+        &(struct diag){.code = VMM_E_HELPER,
+            .help = "Run the command again; events.log in the VM's folder may tell why."},
+        "the keeper of the VM ended before it could answer");
 }
 
 int keeper_send(int fd, json_t *message, struct vmm_error **errp)
@@ -28,16 +30,19 @@ int keeper_send(int fd, json_t *message, struct vmm_error **errp)
     return 0;
 }
 
-/* 0, -ETIMEDOUT, or -EPIPE at the end. */
-static int read_exactly(int fd, void *p, size_t n, struct deadline deadline)
+/* 0, -ETIMEDOUT, -ECANCELED, or -EPIPE at the end. */
+static int read_exactly(int fd, int cancel_fd, void *p, size_t n, struct deadline deadline)
 {
     for (char *at = p; n > 0;) {
-        const int ready =
-            poll(&(struct pollfd){.fd = fd, .events = POLLIN}, 1, deadline_left_ms(deadline));
+        struct pollfd fds[2] = {
+            {.fd = fd, .events = POLLIN}, {.fd = cancel_fd > 0 ? cancel_fd : -1, .events = POLLIN}};
+        const int ready = poll(fds, 2, deadline_left_ms(deadline));
         if (ready < 0 && errno == EINTR)
             continue;
         if (ready <= 0)
             return -ETIMEDOUT;
+        if (fds[1].revents)
+            return -ECANCELED;
         const ssize_t got = read(fd, at, n);
         if (got < 0 && (errno == EINTR || errno == EAGAIN))
             continue;
@@ -49,16 +54,20 @@ static int read_exactly(int fd, void *p, size_t n, struct deadline deadline)
     return 0;
 }
 
-int keeper_receive(int fd, struct deadline deadline, json_t **ret_message, struct vmm_error **errp)
+int keeper_receive(
+    int fd, int cancel_fd, struct deadline deadline, json_t **ret_message, struct vmm_error **errp)
 {
     unsigned char head[4];
     cleanup_buf struct buf text = {0};
-    int r = read_exactly(fd, head, 4, deadline);
+    int r = read_exactly(fd, cancel_fd, head, 4, deadline);
     const size_t n = (size_t)head[0] << 24 | (size_t)head[1] << 16 | (size_t)head[2] << 8 | head[3];
     if (r == 0 && n > KEEPER_FRAME_MAX_BYTES)
         r = -EPIPE;
     if (r == 0)
-        r = read_exactly(fd, buf_reserve(&text, n), n, deadline);
+        r = read_exactly(fd, cancel_fd, buf_reserve(&text, n), n, deadline);
+    if (r == -ECANCELED)
+        return vmm_fail(
+            errp, &(struct diag){.code = VMM_E_INTERRUPTED}, "the start was interrupted");
     if (r == -ETIMEDOUT)
         return vmm_fail(errp, &(struct diag){.code = VMM_E_QMP_CONNECT, .reason = "timeout"},
             "QEMU did not answer on its monitor in time");

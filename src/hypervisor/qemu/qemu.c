@@ -45,7 +45,8 @@ static int make_work_dir(const struct vmm_handle *vm, struct vmm_error **errp)
     return vmm_fail_io(errp, errno, "create the folder", vm->work_dir);
 }
 
-static int make_overlay(struct vmm_handle *vm, struct vmm_error **errp)
+static int make_overlay(
+    const struct vmm_hypervisor *h, struct vmm_handle *vm, struct vmm_error **errp)
 {
     struct image_info info;
     char *resolved;
@@ -60,13 +61,15 @@ static int make_overlay(struct vmm_handle *vm, struct vmm_error **errp)
     vm->image_format = xstrdup(image_format_name(info.format));
     vm->overlay_path = path_join(vm->work_dir, WORKDIR_OVERLAY);
     return image_create_overlay(
-        vm->image_path, vm->image_format, vm->overlay_path, vm->disk_gib * GIB, errp);
+        vm->image_path, vm->image_format, vm->overlay_path, vm->disk_gib * GIB, h->cancel_fd, errp);
 }
 
-static int fill_work_dir(
-    const struct vmm_spec *spec, struct vmm_handle *vm, struct vmm_error **errp)
+static int fill_work_dir(const struct vmm_hypervisor *h,
+    const struct vmm_spec *spec,
+    struct vmm_handle *vm,
+    struct vmm_error **errp)
 {
-    int r = make_overlay(vm, errp);
+    int r = make_overlay(h, vm, errp);
     if (r == 0)
         r = prepare_seed(spec, vm, errp);
     if (r == 0 && (r = fs_sync_dir(vm->work_dir)) < 0)
@@ -117,7 +120,7 @@ static int qemu_prepare(struct vmm_hypervisor *h,
     if (r == 0)
         r = make_work_dir(vm, errp);
     if (r == 0)
-        r = fill_work_dir(spec, vm, errp);
+        r = fill_work_dir(h, spec, vm, errp);
     if (r == 0 && (r = fs_sync_dir(vms)) < 0)
         r = vmm_fail_io(errp, -r, "make the folder durable", vms);
     if (r < 0)

@@ -13,6 +13,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
@@ -22,7 +23,8 @@
 #include <unistd.h>
 
 enum {
-    START_MS = 60000, /* QEMU is ready in 30 ms; a host that swaps may need long */
+    START_MS = 60000, /* more than a keeper's own deadlines together; QEMU is ready in 30 ms */
+    ABORT_MS = 10000,
 };
 
 /* A keeper in a session of its own; the tool keeps the other end of the pair. The process in
@@ -44,6 +46,7 @@ static int spawn_keeper(json_t *request, int *ret_fd, struct vmm_error **errp)
             .stdout_fd = -1,
             .stderr_fd = -1,
             .extra_fd = theirs,
+            .cwd = "/", /* not the caller's: it would stay busy as long as the VM lives */
             .new_session = true},
         &pid);
     if (r < 0)
@@ -73,7 +76,7 @@ static bool has_keeper(const struct vmm_handle *vm)
     return fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK;
 }
 
-void keeper_adopt(const struct vmm_handle *vm)
+void keeper_adopt(const struct vmm_handle *vm, int64_t wait_ms)
 {
     if (has_keeper(vm))
         return;
@@ -83,9 +86,10 @@ void keeper_adopt(const struct vmm_handle *vm)
         return;
     cleanup_json json_t *request = new_request(vm);
     json_put_integer(request, "pid", pid);
-    int fd;
-    if (spawn_keeper(request, &fd, NULL) == 0)
-        close(fd); /* its answer is for nobody */
+    cleanup_close int fd = -1;
+    cleanup_json json_t *answer = NULL;
+    if (spawn_keeper(request, &fd, NULL) == 0 && wait_ms > 0)
+        (void)keeper_receive(fd, /* cancel_fd */ 0, deadline_in_ms(wait_ms), &answer, NULL);
 }
 
 /* A port the VM's forward can have. Its own if that is free; another one, said aloud, if not. */
@@ -147,8 +151,26 @@ static void fill_runtime(struct vmm_handle *vm, const json_t *answer)
     vm->recorded_state = VMM_STATE_RUNNING;
 }
 
-static int launch(
-    struct vmm_handle *vm, const struct qemu_features *features, struct vmm_error **errp)
+/* Interrupted while the keeper starts QEMU: hangs up, ends a QEMU that does not answer, and waits
+ * until the keeper has cleared everything away. */
+static void call_off(const struct vmm_handle *vm, int fd)
+{
+    const struct deadline deadline = deadline_in_ms(ABORT_MS);
+    shutdown(fd, SHUT_WR);
+    struct pollfd keeper = {.fd = fd, .events = POLLIN};
+    while (!deadline_passed(deadline)) {
+        (void)qemu_kill(vm, NULL);
+        /* What comes is the keeper's answer or its end; in between its QEMU may just have begun. */
+        if (poll(&keeper, 1, 100) > 0)
+            break;
+    }
+    (void)qemu_kill(vm, NULL);
+}
+
+static int launch(struct vmm_hypervisor *h,
+    struct vmm_handle *vm,
+    const struct qemu_features *features,
+    struct vmm_error **errp)
 {
     struct argv argv;
     qemu_build_argv(vm, features, &argv);
@@ -164,7 +186,9 @@ static int launch(
     if (r < 0)
         return r;
     cleanup_json json_t *answer = NULL;
-    r = keeper_receive(fd, deadline_in_ms(START_MS), &answer, errp);
+    r = keeper_receive(fd, h->cancel_fd, deadline_in_ms(START_MS), &answer, errp);
+    if (r == -(int)VMM_E_INTERRUPTED)
+        call_off(vm, fd);
     if (r < 0)
         return r;
     if (!json_get_bool(answer, "ready", false))
@@ -184,6 +208,34 @@ static int find_qemu(struct vmm_error **errp)
             .help = "Install it (Debian: `apt-get install qemu-system-x86`) and see that "
                     "qemu-system-x86_64 is in PATH."},
         "qemu-system-x86_64 was not found");
+}
+
+/* A record of an older version, or one that was edited, may lack what a start needs. */
+static int check_record(const struct vmm_handle *vm, struct vmm_error **errp)
+{
+    const char *lacks = !vm->id[0]                                              ? "id"
+                        : !vm->image_path                                       ? "image_path"
+                        : !vm->image_format                                     ? "image_format"
+                        : vm->network.kind == VMM_NETWORK_USER && !vm->mac_addr ? "mac_addr"
+                                                                                : NULL;
+    if (!lacks)
+        return 0;
+    return vmm_fail(errp,
+        &(struct diag){.code = VMM_E_STORE_CORRUPT, .help = "Destroy the VM and make it anew."},
+        "the record of VM \"%s\" in vms.json lacks \"%s\"", vm->name, lacks);
+}
+
+/* A QEMU that nobody has written down: its keeper and its tool were killed before they could. A
+ * second one on the same disk would be the end of it. */
+static int check_no_stray(const struct vmm_handle *vm, struct vmm_error **errp)
+{
+    const pid_t stray = process_scan_for("-uuid", vm->id);
+    if (!stray)
+        return 0;
+    cleanup_free char *help = xasprintf("Run `vmctl stop %s`, then start it again.", vm->name);
+    return vmm_fail(errp, &(struct diag){.code = VMM_E_VM_BUSY, .help = help},
+        "VM \"%s\" has a QEMU already (process %ld), left by a start that was killed", vm->name,
+        (long)stray);
 }
 
 /* What is on disk may have been changed since the VM was made: looked at again before every start
@@ -217,18 +269,20 @@ int qemu_start(struct vmm_hypervisor *h, struct vmm_handle *vm, struct vmm_error
     struct qemu_features features = {.image_format = vm->image_format};
     int r = find_qemu(errp);
     if (r == 0)
+        r = check_record(vm, errp);
+    if (r == 0)
+        r = check_no_stray(vm, errp);
+    if (r == 0)
         r = check_images(vm, errp);
     if (r == 0)
         r = accel_choose(h, vm->accel, &features.accel, errp);
     if (r == 0 && vm->network.kind == VMM_NETWORK_USER && vm->ssh_host_port)
         r = reserve_port(h, vm, &reservation, errp);
-    if (r == 0 && vm->host_key_is_seeded)
-        r = write_known_hosts(vm, errp);
     if (r == 0)
         r = write_vnc_password(vm, errp);
     if (r == 0) {
         vm->accel_used = features.accel;
-        r = launch(vm, &features, errp);
+        r = launch(h, vm, &features, errp);
     }
     return r;
 }

@@ -3,7 +3,7 @@
  *   exit-before-socket[:STATUS[:WORDS]]   says WORDS on stderr and exits before any socket exists
  *   no-greeting                           takes QMP clients and never says a word
  *   hang:CMD                              never answers it; other commands are answered
- *   slow:CMD:MS                           answers after MS milliseconds, and what follows later still
+ *   slow:CMD:MS                           answers after MS milliseconds, later ones after that
  *   stop-self:CMD                         stops itself (SIGSTOP) before it answers
  *   die-mid-reply:CMD                     kills itself (SIGKILL) after half of the answer
  *   crash:CMD[:WORDS]                     answers, says WORDS on stderr and exits with 1
@@ -17,7 +17,7 @@
  *   ignore-sigterm                        SIGTERM, SIGINT and SIGHUP have no effect
  *   powerdown-ms:MS                       how long the guest takes to shut down (10)
  *   console:FILE                          the guest writes FILE's bytes on the serial port
- *   firmware:FILE                         its firmware says FILE's bytes on the debug port (SeaBIOS)
+ *   firmware:FILE                         its firmware says FILE's bytes on the debug port
  *
  * They come from all of these, in this order: $FAKE_QEMU; `fake-qemu.script` in the folder of the
  * first monitor's socket; `$HOME/.fake-qemu`, which holds rules, or as its first line the path of a
