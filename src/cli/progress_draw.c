@@ -123,7 +123,9 @@ static size_t add_row(const struct progress *p, const struct progress_row *row, 
     line.left -= suffix.n;
     add(&line, row->state == ROW_FAILED ? PAINT_RED : PAINT_NONE,
         row->state == ROW_WAITING ? STR("waiting")
-                                  : (struct str){.p = buf_cstr(&row->text), .n = row->text.n});
+        : row->state == ROW_FAILED && !row->text.n
+            ? STR("failed")
+            : (struct str){.p = buf_cstr(&row->text), .n = row->text.n});
     line.left += suffix.n;
     add(&line, PAINT_DIM, (struct str){.p = buf_cstr(&suffix), .n = suffix.n});
     return columns - line.left;
@@ -134,7 +136,8 @@ void progress_add_plain_line(struct progress *p, const struct progress_row *row)
     struct buf *out = &p->above;
     if (row->name[0])
         buf_addf(out, "%s: ", row->name);
-    buf_adds(out, row->state == ROW_FAILED ? "failed: " : "");
+    if (row->state == ROW_FAILED)
+        buf_adds(out, row->text.n ? "failed: " : "failed");
     buf_add(out, row->text.p, row->text.n);
     const int64_t seconds = row_seconds(p, row);
     if (row->state != ROW_SKIPPED && seconds > 0) {

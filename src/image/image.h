@@ -61,6 +61,11 @@ int image_inspect(const char *path,
  * *ret_path. */
 int image_resolve(const char *path, char **ret_path, struct vmm_error **errp);
 
+/* Whether a disk of `size_bytes` can be made over an image of `base_bytes`: VMM_E_IMAGE_TOO_SMALL
+ * with the least number for `disk`, or VMM_E_IMAGE_OVERLAY past what a disk can have. */
+int image_check_size(
+    const char *base_path, uint64_t base_bytes, uint64_t size_bytes, struct vmm_error **errp);
+
 /* Makes a qcow2 at `overlay_path` (0600) that writes over `base_path`, which must be absolute and
  * of `base_format`; it is inspected first. `size_bytes` 0 is the base's size; a smaller one is
  * VMM_E_IMAGE_TOO_SMALL. After a crash there is a whole overlay or none. An existing file is never

@@ -41,7 +41,7 @@ static char *size_text(uint64_t bytes)
                                   : xasprintf("%" PRIu64 " bytes", bytes);
 }
 
-static int check_size(
+int image_check_size(
     const char *base_path, uint64_t base_bytes, uint64_t size_bytes, struct vmm_error **errp)
 {
     if (size_bytes > IMAGE_VIRTUAL_MAX_BYTES)
@@ -242,7 +242,7 @@ int image_create_overlay(const char *base_path,
     if (r < 0)
         return r;
     const uint64_t bytes = size_bytes ? size_bytes : base_bytes;
-    r = check_size(base_path, base_bytes, bytes, errp);
+    r = image_check_size(base_path, base_bytes, bytes, errp);
     if (r < 0)
         return r;
     cleanup_free char *dir = NULL;

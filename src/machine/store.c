@@ -168,7 +168,8 @@ int store_look(
     if (r == 0)
         r = load_or_copy(home, &records, &warning, errp);
     if (warning)
-        log_warn("store", "%s", vmm_error_message(warning));
+        log_warn("store", "%s; this is from vms.json.bak, the copy before the last change",
+            vmm_error_message(warning));
     return r < 0 ? r : decode_one(home, name, records, ret_vm, errp);
 }
 

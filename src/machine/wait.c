@@ -258,6 +258,17 @@ static struct deadline next_deadline(const struct watch *w)
     return deadline_sooner(w->stall, w->total);
 }
 
+/* The keeper closes its books a moment after QEMU's end. */
+static void await_the_books(struct watch *w)
+{
+    const struct deadline deadline = deadline_in_ms(1000);
+    while (faccessat(w->dirfd, WORKDIR_ENDED, F_OK, 0) < 0 && !deadline_passed(deadline)) {
+        poll(
+            &(struct pollfd){.fd = w->inotify_fd, .events = POLLIN}, 1, deadline_left_ms(deadline));
+        look(w);
+    }
+}
+
 /* 1: go on; 0: in; negative: over. */
 static int step(struct watch *w, struct ssh_session **ret_session, struct vmm_error **errp)
 {
@@ -285,8 +296,10 @@ static int step(struct watch *w, struct ssh_session **ret_session, struct vmm_er
     }
     if (w->ladder.dead && w->ladder.rung < RUNG_LOGIN && deadline_passed(w->believe))
         return fail_dead(w, errp);
-    if (w->pidfd < 0 || process_wait_gone(w->pidfd, deadline_in_ms(0)))
+    if (w->pidfd < 0 || process_wait_gone(w->pidfd, deadline_in_ms(0))) {
+        await_the_books(w);
         return fail_ended(w, errp);
+    }
     if (deadline_passed(next_deadline(w)))
         return fail_stalled(w, errp);
     return 1;
@@ -313,17 +326,6 @@ static int wait_for_more(struct watch *w, struct vmm_error **errp)
             "stopped waiting for VM \"%s\"; it stands at: %s", w->vm->name,
             rung_name(w->ladder.rung));
     return 0;
-}
-
-/* The keeper closes its books a moment after QEMU's end. */
-static void await_the_books(struct watch *w)
-{
-    const struct deadline deadline = deadline_in_ms(1000);
-    while (faccessat(w->dirfd, WORKDIR_ENDED, F_OK, 0) < 0 && !deadline_passed(deadline)) {
-        poll(
-            &(struct pollfd){.fd = w->inotify_fd, .events = POLLIN}, 1, deadline_left_ms(deadline));
-        look(w);
-    }
 }
 
 int wait_login(struct machine_env *env,
@@ -365,8 +367,6 @@ int wait_login(struct machine_env *env,
         r = wait_for_more(&w, &error);
         if (r < 0)
             break;
-        if (w.pidfd >= 0 && process_wait_gone(w.pidfd, deadline_in_ms(0)))
-            await_the_books(&w);
     }
     if (r < 0) {
         if (errp)

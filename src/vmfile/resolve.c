@@ -2,6 +2,7 @@
 
 #include "base/alloc.h"
 #include "base/cleanup.h"
+#include "image/image.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -28,6 +29,8 @@ static int add_place(const struct vmm_vmfile *file, struct span at, struct vmm_e
             .sys = vmm_error_errno(bare),
             .label = vmm_error_label(bare),
             .help = vmm_error_help(bare),
+            .reason = vmm_error_reason(bare),
+            .details = vmm_error_details(bare),
             .source = at.n ? file->source : NULL,
             .span = at,
         },
@@ -53,7 +56,13 @@ static int resolve_image(const struct vmm_vmfile *file,
             },
             "this version does not download images (VM \"%s\")", def->name);
     cleanup_free char *path = vmm_resolve_path(def->image, file->base_dir);
-    if (vmfile_check_file("image", path, errp) < 0)
+    struct image_info info;
+    int r = vmfile_check_file("image", path, errp);
+    if (r == 0)
+        r = image_inspect(path, NULL, &info, errp);
+    if (r == 0 && def->disk_gib)
+        r = image_check_size(path, info.virtual_bytes, (uint64_t)def->disk_gib << 30, errp);
+    if (r < 0)
         return add_place(file, at, errp);
     *ret_path = TAKE_PTR(path);
     return 0;

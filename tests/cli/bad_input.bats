@@ -525,3 +525,21 @@ PY
     vmctl destroy web
     vmctl up
 }
+
+@test "an image that cannot be used is pointed at in the file" {
+    printf 'vm "a" {\n    image "note.txt"\n}\n' >VMFile.kdl
+    echo "just text" >note.txt
+    run --separate-stderr vmctl up
+    [ "$status" = 1 ]
+    says 'VMFile.kdl:2:11'
+    says '  help: '
+    qemu-img create -q -f qcow2 big.qcow2 3G
+    printf 'vm "a" {\n    image "big.qcow2"\n    disk 2\n}\n' >VMFile.kdl
+    run --separate-stderr vmctl up
+    [ "$status" = 1 ]
+    says 'vm_manager::image::disk_too_small'
+    says 'VMFile.kdl:2:11'
+    says 'disk 3'
+    run vmctl list --json
+    [ "$output" = "[]" ]
+}

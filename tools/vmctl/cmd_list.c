@@ -62,14 +62,14 @@ static int run(const struct cli_input *in, struct vmm_error **errp)
     if (r < 0)
         return r;
     if (l.store.warning)
-        diagnostics_print(l.store.warning);
+        diagnostics_warn("%s; these VMs are from vms.json.bak, the copy before the last change",
+            vmm_error_message(l.store.warning));
     if (cli_flag(in, "json"))
         print_json(&l);
     else
         print_table(&l);
-    r = l.store.warning ? 1 : 0;
     machine_listing_done(&l);
-    return r;
+    return 0;
 }
 
 static const struct cli_option options[] = {OPTION_JSON, {0}};

@@ -150,19 +150,21 @@ static int not_running(const struct vmm_handle *vm, struct vmm_error **errp)
         "VM \"%s\" is not running", vm->name);
 }
 
-/* Runs one monitor command on a VM that must be running. */
+/* Runs one monitor command on a VM that must be running, within `limit_ms` in all. */
 static int with_monitor(const struct vmm_handle *vm,
+    int64_t limit_ms,
     int (*command)(struct qmp *, struct deadline, struct vmm_error **),
     struct vmm_error **errp)
 {
+    const struct deadline deadline = deadline_in_ms(limit_ms < MONITOR_MS ? limit_ms : MONITOR_MS);
     cleanup_close int pidfd = qemu_open_process(vm, NULL);
     if (pidfd < 0)
         return not_running(vm, errp);
     struct tool_monitor monitor;
-    int r = tool_monitor_open(vm, deadline_in_ms(MONITOR_MS), &monitor, errp);
+    int r = tool_monitor_open(vm, deadline, &monitor, errp);
     if (r < 0)
         return r;
-    r = command(monitor.qmp, deadline_in_ms(MONITOR_MS), errp);
+    r = command(monitor.qmp, deadline, errp);
     tool_monitor_close(&monitor);
     return r;
 }
@@ -170,13 +172,13 @@ static int with_monitor(const struct vmm_handle *vm,
 int qemu_suspend(struct vmm_hypervisor *h, struct vmm_handle *vm, struct vmm_error **errp)
 {
     (void)h;
-    return with_monitor(vm, qmp_stop, errp);
+    return with_monitor(vm, MONITOR_MS, qmp_stop, errp);
 }
 
 int qemu_resume(struct vmm_hypervisor *h, struct vmm_handle *vm, struct vmm_error **errp)
 {
     (void)h;
-    return with_monitor(vm, qmp_cont, errp);
+    return with_monitor(vm, MONITOR_MS, qmp_cont, errp);
 }
 
 /* A guest that is paused does not hear the button. */
@@ -232,7 +234,8 @@ int qemu_stop(
     if (pidfd >= 0) {
         /* Whatever the monitor says, the ladder goes on. */
         keeper_adopt(vm, MONITOR_MS); /* so that somebody records how it ends */
-        const bool was_asked = timeout_ms > 0 && with_monitor(vm, press_power_button, NULL) == 0;
+        const bool was_asked =
+            timeout_ms > 0 && with_monitor(vm, timeout_ms, press_power_button, NULL) == 0;
         if (!was_asked || !process_wait_gone(pidfd, deadline_in_ms(timeout_ms)))
             r = end_process(vm, pidfd, TERM_MS, errp);
         finish_end(vm);

@@ -80,6 +80,8 @@ int qemu_open_process(const struct vmm_handle *vm, int64_t *ret_pid);
  */
 void keeper_adopt(const struct vmm_handle *vm, int64_t wait_ms);
 
+/* Whether QEMU is there at all. */
+int qemu_find(struct vmm_error **errp);
 int qemu_start(struct vmm_hypervisor *h, struct vmm_handle *vm, struct vmm_error **errp);
 int qemu_stop(
     struct vmm_hypervisor *h, struct vmm_handle *vm, int64_t timeout_ms, struct vmm_error **errp);

@@ -114,7 +114,9 @@ static int qemu_prepare(struct vmm_hypervisor *h,
     if (vm->network.kind == VMM_NETWORK_USER && !vm->ssh_host_port)
         vm->ssh_host_port = first_free_port(vm->name);
     cleanup_free char *vms = path_join(h->data_dir, "vms");
-    int r = check_socket_paths(vm, errp);
+    int r = qemu_find(errp); /* before anything is made that could not be started */
+    if (r == 0)
+        r = check_socket_paths(vm, errp);
     if (r == 0)
         r = fs_make_private_dir(vms, errp);
     if (r == 0)

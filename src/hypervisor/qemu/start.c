@@ -197,7 +197,7 @@ static int launch(struct vmm_hypervisor *h,
     return 0;
 }
 
-static int find_qemu(struct vmm_error **errp)
+int qemu_find(struct vmm_error **errp)
 {
     cleanup_free char *qemu = process_find_program("qemu-system-x86_64");
     if (qemu)
@@ -267,7 +267,7 @@ int qemu_start(struct vmm_hypervisor *h, struct vmm_handle *vm, struct vmm_error
 {
     cleanup_close int reservation = -1;
     struct qemu_features features = {.image_format = vm->image_format};
-    int r = find_qemu(errp);
+    int r = qemu_find(errp);
     if (r == 0)
         r = check_record(vm, errp);
     if (r == 0)
