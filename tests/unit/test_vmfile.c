@@ -49,7 +49,8 @@ static int make_folder(void **state)
         return -1;
     cleanup_free char *home = path_join(top, "home");
     setenv("HOME", home, /* overwrite */ 1);
-    puts_to("i", "");
+    static const char disk[1024]; /* zeros: a raw image, the smallest there is */
+    put("i", disk, sizeof(disk));
     puts_to("s.sh", "true\n");
     puts_to("user.yaml", "#cloud-config\n{}\n");
     puts_to("key", "-----BEGIN OPENSSH PRIVATE KEY-----\n-----END OPENSSH PRIVATE KEY-----\n");
