@@ -130,6 +130,20 @@ static int open_settled(struct machine_env *env,
     return 0;
 }
 
+/* What every change of a VM that exists begins with. */
+static int enter(struct machine_env *env,
+    const char *name,
+    struct vm_lock *ret_lock,
+    struct vmm_handle **ret_vm,
+    enum vmm_state *ret_state,
+    struct vmm_error **errp)
+{
+    int r = vm_lock_take(env, name, ret_lock, errp);
+    if (r == 0)
+        r = open_settled(env, ret_lock, name, ret_vm, errp);
+    return r < 0 ? r : vmm_hypervisor_state(env->hypervisor, *ret_vm, ret_state, errp);
+}
+
 /* ---- create ------------------------------------------------------------------------------ */
 
 struct reserve {
@@ -301,13 +315,8 @@ int machine_start(struct machine_env *env,
 {
     cleanup_vm_lock struct vm_lock lock = {.fd = -1};
     cleanup_handle struct vmm_handle *vm = NULL;
-    int r = vm_lock_take(env, name, &lock, errp);
-    if (r == 0)
-        r = open_settled(env, &lock, name, &vm, errp);
-    if (r < 0)
-        return r;
     enum vmm_state state;
-    r = vmm_hypervisor_state(env->hypervisor, vm, &state, errp);
+    int r = enter(env, name, &lock, &vm, &state, errp);
     if (r < 0)
         return r;
     if (state != VMM_STATE_PREPARED && state != VMM_STATE_STOPPED) {
@@ -361,21 +370,18 @@ int machine_stop(struct machine_env *env,
 {
     cleanup_vm_lock struct vm_lock lock = {.fd = -1};
     cleanup_handle struct vmm_handle *vm = NULL;
-    int r = vm_lock_take(env, name, &lock, errp);
-    if (r == 0)
-        r = open_settled(env, &lock, name, &vm, errp);
-    if (r < 0)
-        return r;
     enum vmm_state state;
-    r = vmm_hypervisor_state(env->hypervisor, vm, &state, errp);
+    int r = enter(env, name, &lock, &vm, &state, errp);
     if (r < 0)
         return r;
     const bool is_up = state != VMM_STATE_PREPARED && state != VMM_STATE_STOPPED;
     if (ret_was_running)
         *ret_was_running = is_up;
-    if (!is_up)
-        return 0;
+    /* Also when nothing is written down: a killed start may have left a QEMU that no file knows of.
+     */
     r = vmm_hypervisor_stop(env->hypervisor, vm, timeout_ms, errp);
+    if (r == 0 && !is_up)
+        return 0;
     if (r < 0)
         return r;
     vm->recorded_state = VMM_STATE_STOPPED;
@@ -403,11 +409,7 @@ static int switch_state(struct machine_env *env,
     cleanup_vm_lock struct vm_lock lock = {.fd = -1};
     cleanup_handle struct vmm_handle *vm = NULL;
     enum vmm_state state;
-    int r = vm_lock_take(env, name, &lock, errp);
-    if (r == 0)
-        r = open_settled(env, &lock, name, &vm, errp);
-    if (r == 0)
-        r = vmm_hypervisor_state(env->hypervisor, vm, &state, errp);
+    int r = enter(env, name, &lock, &vm, &state, errp);
     if (r < 0)
         return r;
     if (state != from) {

@@ -331,3 +331,52 @@ PY
     kill -0 "$stranger"
     kill "$stranger"
 }
+
+@test "viewers that come and go while the guest prints: the keeper stays" {
+    python -c 'print("0123456789" * 40000 * 10)' >flood
+    script "console:$PWD/flood"
+    vmctl up
+    keeper=$(keepers)
+    python - "$(vm_dir web)/console.sock" <<'PY'
+import socket, sys
+for _ in range(200):
+    viewers = []
+    for _ in range(3):
+        s = socket.socket(socket.AF_UNIX)
+        s.connect(sys.argv[1])
+        viewers.append(s)
+    viewers[0].send(b"typed")
+    viewers[1].recv(100)
+    for s in viewers:
+        s.close()
+PY
+    [ "$(keepers)" = "$keeper" ]
+    vmctl stop web
+    [ "$(ended_how)" = guest-shutdown ]
+}
+
+# security.md O2, O4: keeper and tool were killed before either could write the pid down.
+@test "a QEMU that no file knows of: not started beside, stopped and destroyed all the same" {
+    vmctl up
+    qemu=$(qemus)
+    kill_keeper
+    python - "$data/vms.json" <<'PY'
+import json, sys
+vms = json.load(open(sys.argv[1]))
+for key in ("pid", "pid_start_ticks", "boot_id"):
+    del vms["web"][key]
+vms["web"]["state"] = "prepared"
+json.dump(vms, open(sys.argv[1], "w"))
+PY
+    rm "$(vm_dir web)/pidfile"
+    vmctl_fails 1 vm_manager::vm::busy up
+    says "$qemu"
+    says 'vmctl stop web'
+    [ "$(qemus)" = "$qemu" ]
+    vmctl stop web
+    is_nobody_left
+    no_runtime_files
+    vmctl up
+    vmctl destroy web
+    is_nobody_left
+}
